@@ -1,0 +1,223 @@
+//! Errors: one small type per operation, each giving the message back, and why a connection ended.
+
+use std::io;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::{Endpoint, Message, SocketType};
+
+/// Why a message was not sent. The message is inside.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SendError {
+    /// No peer could take the message in time.
+    #[error("no peer could take the message in time")]
+    Timeout(Message),
+    /// The socket is closed.
+    #[error("the socket is closed")]
+    Closed(Message),
+}
+
+impl SendError {
+    /// Takes the message back.
+    #[must_use]
+    pub fn into_message(self) -> Message {
+        match self {
+            Self::Timeout(message) | Self::Closed(message) => message,
+        }
+    }
+}
+
+/// Why a message was not sent at once. The message is inside.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum TrySendError {
+    /// No peer can take a message now: there is none, or all are at their high-water mark.
+    #[error("no peer can take a message now")]
+    Full(Message),
+    /// The socket is closed.
+    #[error("the socket is closed")]
+    Closed(Message),
+}
+
+impl TrySendError {
+    /// Takes the message back.
+    #[must_use]
+    pub fn into_message(self) -> Message {
+        match self {
+            Self::Full(message) | Self::Closed(message) => message,
+        }
+    }
+}
+
+/// Why no message was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum RecvError {
+    /// No message came in time.
+    #[error("no message came in time")]
+    Timeout,
+    /// The socket is closed.
+    #[error("the socket is closed")]
+    Closed,
+}
+
+/// Why no message was received at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum TryRecvError {
+    /// No message is here.
+    #[error("no message is here")]
+    Empty,
+    /// The socket is closed.
+    #[error("the socket is closed")]
+    Closed,
+}
+
+/// Why an endpoint could not be bound.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The text is no endpoint.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The operating system, or the inproc name table, refused; `AddrInUse` if there is a live owner.
+    #[error("cannot bind {endpoint}: {source}")]
+    Io {
+        /// What was to be bound.
+        endpoint: Endpoint,
+        /// What was said.
+        source: io::Error,
+    },
+    /// The socket is closed.
+    #[error("the socket is closed")]
+    Closed,
+}
+
+/// Why an endpoint could not be connected to. That the peer is absent is no error: the socket keeps trying.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The text is no endpoint.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// A wildcard names no peer.
+    #[error("{0} is a wildcard: it can be bound, not connected to")]
+    Wildcard(Endpoint),
+    /// The types of the two sockets do not go together (inproc, where it shows at once).
+    #[error("{ours} does not talk to {theirs}")]
+    Incompatible {
+        /// The type of this socket.
+        ours: SocketType,
+        /// The type of the socket bound there.
+        theirs: SocketType,
+    },
+    /// The operating system refused at once, for a reason that no retry mends.
+    #[error("cannot connect to {endpoint}: {source}")]
+    Io {
+        /// What was to be connected to.
+        endpoint: Endpoint,
+        /// What was said.
+        source: io::Error,
+    },
+    /// The socket is closed.
+    #[error("the socket is closed")]
+    Closed,
+}
+
+/// Why `unbind` or `disconnect` did nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DetachError {
+    /// The text is no endpoint.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The socket is not bound, or not connected, there; a wildcard is left by the endpoint that `bind` returned.
+    #[error("the socket is not attached to {0}")]
+    NotAttached(Endpoint),
+    /// The socket is closed.
+    #[error("the socket is closed")]
+    Closed,
+}
+
+/// Why peers did not come in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum WaitError {
+    /// Fewer peers than asked for were there when the time was up.
+    #[error("expected {expected} peers, got {got} in time")]
+    Timeout {
+        /// The number that was asked for.
+        expected: usize,
+        /// The number that was there.
+        got: usize,
+    },
+    /// The socket is closed.
+    #[error("the socket is closed")]
+    Closed,
+}
+
+/// Why a text is not an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{reason} in endpoint {input:?}")]
+pub struct EndpointError {
+    /// The text, cut to a printable length.
+    pub(crate) input: String,
+    /// What is wrong with it.
+    pub(crate) reason: &'static str,
+}
+
+/// Why a connection ended, or never came to be.
+///
+/// The variants are split by who is to blame: the other end's bytes ([`Malformed`](Self::Malformed),
+/// [`OverLimit`](Self::OverLimit)), a peer that is honest but not for us ([`Incompatible`](Self::Incompatible)), a peer
+/// that will not have us ([`Refused`](Self::Refused)), the network, or this end.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DisconnectReason {
+    /// The peer ended the connection in good order.
+    #[error("closed by the peer")]
+    PeerClosed,
+    /// The transport failed.
+    #[error("transport failed: {0}")]
+    Io(io::ErrorKind),
+    /// The peer sent bytes that ZMTP does not allow.
+    #[error("malformed input: {0}")]
+    Malformed(&'static str),
+    /// The peer went past one of our limits.
+    #[error("over the limit: {what} is {got}, the limit is {limit}")]
+    OverLimit {
+        /// What is limited.
+        what: &'static str,
+        /// What the peer sent, as far as it is known.
+        got: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The peer speaks ZMTP, but not so that we could talk.
+    #[error("incompatible {what}: ours is {ours}, the peer's is {theirs}")]
+    Incompatible {
+        /// What does not go together: the version, the mechanism or the socket type.
+        what: &'static str,
+        /// Ours.
+        ours: String,
+        /// The peer's, escaped.
+        theirs: String,
+    },
+    /// The peer refused us with an ERROR command.
+    #[error("refused by the peer: {0:?}")]
+    Refused(String),
+    /// Nothing, or too little, came in time.
+    #[error("{what} took longer than {limit:?}")]
+    TimedOut {
+        /// What was waited for.
+        what: &'static str,
+        /// How long it may take.
+        limit: Duration,
+    },
+    /// The host name could not be resolved.
+    #[error("name not resolved: {0}")]
+    NotResolved(String),
+    /// This socket does not take the peer: for example, a second one on a socket for one.
+    #[error("refused by this socket: {0}")]
+    Rejected(&'static str),
+    /// This end closed the connection: `disconnect`, `close`, or the end of the context.
+    #[error("closed by this end")]
+    Local,
+}

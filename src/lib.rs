@@ -1,0 +1,16 @@
+//! Brokerless messaging sockets that speak ZeroMQ's protocol.
+
+mod endpoint;
+mod error;
+mod message;
+mod options;
+mod peer;
+
+pub use endpoint::{Endpoint, Host, IntoEndpoint, IpcEndpoint, TcpEndpoint};
+pub use error::{
+    BindError, ConnectError, DetachError, DisconnectReason, EndpointError, RecvError, SendError,
+    TryRecvError, TrySendError, WaitError,
+};
+pub use message::{Frame, INLINE_CAPACITY, Message};
+pub use options::Keepalive;
+pub use peer::{PeerInfo, RoutingId, SocketType};

@@ -1,0 +1,497 @@
+//! Messages and their frames: what applications send and receive, always whole.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+/// Bodies of up to this many bytes are stored inside the [`Frame`] itself, without an allocation.
+///
+/// Seventy is what fits beside the tag and the length in nine machine words, so that a `Frame`, and a
+/// one-frame [`Message`], is 72 bytes: one cache line and a bit, cheap enough to move through a queue by value.
+pub const INLINE_CAPACITY: usize = 70;
+
+/// What a frame is taken to cost beyond its body when queues and limits count bytes.
+///
+/// It stands for the queue slot, so that a million empty frames cannot pass a byte limit for free.
+pub(crate) const FRAME_OVERHEAD: usize = 64;
+
+/// One part of a [`Message`]: an immutable string of bytes that is cheap to clone.
+///
+/// Bodies of up to [`INLINE_CAPACITY`] bytes live in the frame; longer ones are shared [`Bytes`], so cloning never
+/// copies more than 72 bytes.
+///
+/// ```
+/// use aqueduct::Frame;
+///
+/// let frame = Frame::from("hello");
+/// assert_eq!(frame, "hello");
+/// assert_eq!(frame.len(), 5);
+/// ```
+#[derive(Clone)]
+pub struct Frame(FrameRepr);
+
+#[derive(Clone)]
+enum FrameRepr {
+    Inline { len: u8, body: [u8; INLINE_CAPACITY] },
+    Shared(Bytes),
+}
+
+impl Frame {
+    /// Returns a frame without a body.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(FrameRepr::Inline {
+            len: 0,
+            body: [0; INLINE_CAPACITY],
+        })
+    }
+
+    /// Copies `body` into a new frame.
+    #[must_use]
+    #[inline]
+    pub fn copy_from_slice(body: &[u8]) -> Self {
+        match Self::inline(body) {
+            Some(frame) => frame,
+            None => Self(FrameRepr::Shared(Bytes::copy_from_slice(body))),
+        }
+    }
+
+    /// Returns the body.
+    #[must_use]
+    #[inline]
+    pub fn as_slice(&self) -> &[u8] {
+        match &self.0 {
+            // The length was checked when the frame was made; `get` keeps the compiler honest without a panic path.
+            FrameRepr::Inline { len, body } => body.get(..usize::from(*len)).unwrap_or_default(),
+            FrameRepr::Shared(bytes) => bytes,
+        }
+    }
+
+    /// Returns the number of bytes in the body.
+    #[must_use]
+    #[inline]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            FrameRepr::Inline { len, .. } => usize::from(*len),
+            FrameRepr::Shared(bytes) => bytes.len(),
+        }
+    }
+
+    /// Tells whether the body is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the body as text.
+    ///
+    /// # Errors
+    ///
+    /// The body is not UTF-8.
+    pub fn as_str(&self) -> Result<&str, std::str::Utf8Error> {
+        std::str::from_utf8(self.as_slice())
+    }
+
+    /// Turns the frame into [`Bytes`]; copies only a body that was stored inline.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        match self.0 {
+            FrameRepr::Inline { .. } => Bytes::copy_from_slice(self.as_slice()),
+            FrameRepr::Shared(bytes) => bytes,
+        }
+    }
+
+    /// Returns the shared body, if it is not stored inline.
+    pub(crate) fn shared(&self) -> Option<&Bytes> {
+        match &self.0 {
+            FrameRepr::Inline { .. } => None,
+            FrameRepr::Shared(bytes) => Some(bytes),
+        }
+    }
+
+    #[inline]
+    fn inline(source: &[u8]) -> Option<Self> {
+        let mut body = [0; INLINE_CAPACITY];
+        body.get_mut(..source.len())?.copy_from_slice(source);
+        let len = u8::try_from(source.len()).ok()?;
+        Some(Self(FrameRepr::Inline { len, body }))
+    }
+}
+
+impl Default for Frame {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl AsRef<[u8]> for Frame {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl std::ops::Deref for Frame {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl fmt::Debug for Frame {
+    /// Shows the body as an escaped byte string, cut after 64 bytes: a peer chose these bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 64;
+        let body = self.as_slice();
+        let shown = body.get(..SHOWN).unwrap_or(body);
+        write!(f, "b\"{}\"", shown.escape_ascii())?;
+        if shown.len() < body.len() {
+            write!(f, "… ({} bytes)", body.len())?;
+        }
+        Ok(())
+    }
+}
+
+impl PartialEq for Frame {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for Frame {}
+
+impl std::hash::Hash for Frame {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.as_slice().hash(state);
+    }
+}
+
+impl From<Bytes> for Frame {
+    fn from(bytes: Bytes) -> Self {
+        Self::inline(&bytes).unwrap_or(Self(FrameRepr::Shared(bytes)))
+    }
+}
+
+impl From<Vec<u8>> for Frame {
+    fn from(body: Vec<u8>) -> Self {
+        Self::inline(&body).unwrap_or_else(|| Self(FrameRepr::Shared(Bytes::from(body))))
+    }
+}
+
+impl From<String> for Frame {
+    fn from(body: String) -> Self {
+        Self::from(body.into_bytes())
+    }
+}
+
+impl From<&[u8]> for Frame {
+    #[inline]
+    fn from(body: &[u8]) -> Self {
+        Self::copy_from_slice(body)
+    }
+}
+
+impl From<&str> for Frame {
+    fn from(body: &str) -> Self {
+        Self::copy_from_slice(body.as_bytes())
+    }
+}
+
+impl<const N: usize> From<[u8; N]> for Frame {
+    fn from(body: [u8; N]) -> Self {
+        Self::copy_from_slice(&body)
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Frame {
+    fn from(body: &[u8; N]) -> Self {
+        Self::copy_from_slice(body)
+    }
+}
+
+/// One or more [`Frame`]s that travel together: a message arrives whole or not at all.
+///
+/// Anything that becomes a frame becomes a one-frame message, and an iterator of such things a message of many:
+///
+/// ```
+/// use aqueduct::Message;
+///
+/// let simple = Message::from("hello");
+/// assert_eq!(simple, "hello");
+///
+/// let parts: Message = ["topic", "body"].into_iter().collect();
+/// assert_eq!(parts.len(), 2);
+/// assert_eq!(parts[1], "body");
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Message(MessageRepr);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum MessageRepr {
+    One(Frame),
+    /// Two frames or more.
+    Many(Vec<Frame>),
+}
+
+impl Message {
+    /// Returns a message of one empty frame.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(MessageRepr::One(Frame::new()))
+    }
+
+    /// Returns the frames, at least one.
+    #[must_use]
+    #[inline]
+    pub fn frames(&self) -> &[Frame] {
+        match &self.0 {
+            MessageRepr::One(frame) => std::slice::from_ref(frame),
+            MessageRepr::Many(frames) => frames,
+        }
+    }
+
+    /// Returns the number of frames, at least one.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "a message is never empty")]
+    pub fn len(&self) -> usize {
+        self.frames().len()
+    }
+
+    /// Returns the sum of the bytes in all bodies.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        match &self.0 {
+            MessageRepr::One(frame) => frame.len(),
+            MessageRepr::Many(frames) => frames.iter().map(Frame::len).sum(),
+        }
+    }
+
+    /// Appends a frame.
+    pub fn push_back(&mut self, frame: impl Into<Frame>) {
+        match &mut self.0 {
+            MessageRepr::One(first) => {
+                self.0 = MessageRepr::Many(vec![std::mem::take(first), frame.into()]);
+            }
+            MessageRepr::Many(frames) => frames.push(frame.into()),
+        }
+    }
+
+    /// Returns the body of a one-frame message, or `None` if there are more frames.
+    #[must_use]
+    pub fn as_single(&self) -> Option<&[u8]> {
+        match &self.0 {
+            MessageRepr::One(frame) => Some(frame.as_slice()),
+            MessageRepr::Many(_) => None,
+        }
+    }
+
+    /// Returns the frames, giving up the message.
+    #[must_use]
+    pub fn into_frames(self) -> Vec<Frame> {
+        match self.0 {
+            MessageRepr::One(frame) => vec![frame],
+            MessageRepr::Many(frames) => frames,
+        }
+    }
+
+    /// Returns an iterator over the frames.
+    pub fn iter(&self) -> std::slice::Iter<'_, Frame> {
+        self.frames().iter()
+    }
+
+    /// What the message weighs against byte limits: its bodies plus a fixed cost per frame.
+    #[inline]
+    pub(crate) fn weight(&self) -> usize {
+        match &self.0 {
+            MessageRepr::One(frame) => frame.len() + FRAME_OVERHEAD,
+            MessageRepr::Many(frames) => frames.iter().map(|frame| frame.len() + FRAME_OVERHEAD).sum(),
+        }
+    }
+}
+
+impl Default for Message {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 16;
+        f.debug_list().entries(self.iter().take(SHOWN)).finish()?;
+        if self.len() > SHOWN {
+            write!(f, "… ({} frames)", self.len())?;
+        }
+        Ok(())
+    }
+}
+
+impl<F: Into<Frame>> From<F> for Message {
+    #[inline]
+    fn from(body: F) -> Self {
+        Self(MessageRepr::One(body.into()))
+    }
+}
+
+impl From<Vec<Frame>> for Message {
+    /// A vector without frames becomes a message of one empty frame.
+    fn from(mut frames: Vec<Frame>) -> Self {
+        if frames.len() > 1 {
+            return Self(MessageRepr::Many(frames));
+        }
+        Self(MessageRepr::One(frames.pop().unwrap_or_default()))
+    }
+}
+
+impl<F: Into<Frame>> FromIterator<F> for Message {
+    /// An iterator without items becomes a message of one empty frame.
+    fn from_iter<I: IntoIterator<Item = F>>(parts: I) -> Self {
+        Self::from(parts.into_iter().map(Into::into).collect::<Vec<Frame>>())
+    }
+}
+
+impl<F: Into<Frame>> Extend<F> for Message {
+    fn extend<I: IntoIterator<Item = F>>(&mut self, parts: I) {
+        for part in parts {
+            self.push_back(part);
+        }
+    }
+}
+
+impl std::ops::Index<usize> for Message {
+    type Output = Frame;
+
+    /// # Panics
+    ///
+    /// The message has no such frame; ask [`frames`](Message::frames)`().get(index)` where that may happen.
+    fn index(&self, index: usize) -> &Frame {
+        &self.frames()[index]
+    }
+}
+
+impl IntoIterator for Message {
+    type Item = Frame;
+    type IntoIter = std::vec::IntoIter<Frame>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.into_frames().into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Message {
+    type Item = &'a Frame;
+    type IntoIter = std::slice::Iter<'a, Frame>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// Compares frames, and messages of one frame, with plain values, in both directions.
+macro_rules! eq_plain_values {
+    ($($(#[$generics:tt])* [$($param:tt)*] $plain:ty),* $(,)?) => {$(
+        impl<$($param)*> PartialEq<$plain> for Frame {
+            fn eq(&self, other: &$plain) -> bool {
+                self.as_slice() == AsRef::<[u8]>::as_ref(other)
+            }
+        }
+        impl<$($param)*> PartialEq<Frame> for $plain {
+            fn eq(&self, other: &Frame) -> bool {
+                other == self
+            }
+        }
+        impl<$($param)*> PartialEq<$plain> for Message {
+            fn eq(&self, other: &$plain) -> bool {
+                self.as_single() == Some(AsRef::<[u8]>::as_ref(other))
+            }
+        }
+        impl<$($param)*> PartialEq<Message> for $plain {
+            fn eq(&self, other: &Message) -> bool {
+                other == self
+            }
+        }
+    )*};
+}
+
+eq_plain_values! {
+    [] [u8], [] &[u8], [] str, [] &str, [] String, [] Vec<u8>, [] Bytes,
+    [const N: usize] [u8; N], [const N: usize] &[u8; N],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_message_is_nine_words() {
+        assert_eq!(size_of::<Frame>(), 72);
+        assert_eq!(size_of::<Message>(), 72);
+    }
+
+    #[test]
+    fn the_inline_limit_is_exact() {
+        for len in [
+            0,
+            1,
+            INLINE_CAPACITY - 1,
+            INLINE_CAPACITY,
+            INLINE_CAPACITY + 1,
+            4096,
+        ] {
+            let body = vec![7; len];
+            let frame = Frame::from(body.clone());
+            assert_eq!(frame, body);
+            assert_eq!(frame.shared().is_none(), len <= INLINE_CAPACITY, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn plain_values_compare_both_ways() {
+        let message = Message::from("abc");
+        assert_eq!(message, "abc");
+        assert_eq!("abc", message);
+        assert_eq!(message, b"abc");
+        assert_eq!(message, *b"abc");
+        assert_eq!(message, vec![b'a', b'b', b'c']);
+        assert_eq!(message, String::from("abc"));
+        assert_eq!(message, Bytes::from_static(b"abc"));
+        assert_ne!(message, "abd");
+    }
+
+    #[test]
+    fn a_message_of_many_frames_equals_no_plain_value() {
+        let message: Message = ["abc", ""].into_iter().collect();
+        assert_ne!(message, "abc");
+        assert_eq!(message.as_single(), None);
+    }
+
+    #[test]
+    fn no_frames_make_one_empty_frame() {
+        assert_eq!(Message::from(Vec::<Frame>::new()), "");
+        assert_eq!(std::iter::empty::<&str>().collect::<Message>().len(), 1);
+    }
+
+    #[test]
+    fn debug_escapes_and_cuts() {
+        let shown = format!("{:?}", Message::from(vec![0x1b; 1000]));
+        assert!(
+            shown.len() < 400 && shown.contains("\\x1b") && shown.contains("1000 bytes"),
+            "{shown}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn frames_survive_collecting(parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..8)) {
+            let message: Message = parts.iter().map(Vec::as_slice).collect();
+            prop_assert_eq!(message.len(), parts.len());
+            prop_assert_eq!(message.byte_len(), parts.iter().map(Vec::len).sum::<usize>());
+            let mut pushed = Message::from(parts[0].as_slice());
+            pushed.extend(parts[1..].iter().map(Vec::as_slice));
+            prop_assert_eq!(&pushed, &message);
+            let back: Vec<Vec<u8>> = message.into_iter().map(|frame| frame.to_vec()).collect();
+            prop_assert_eq!(back, parts);
+        }
+    }
+}

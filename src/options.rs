@@ -1,0 +1,120 @@
+//! What a socket is built with, as values with their defaults; `socket::Builder` has the documented setters.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::RoutingId;
+
+const MIB: usize = 1024 * 1024;
+
+/// The options that the socket and its pipes look at, and those below them.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) send_hwm: usize,
+    pub(crate) recv_hwm: usize,
+    pub(crate) send_hwm_bytes: usize,
+    pub(crate) recv_hwm_bytes: usize,
+    pub(crate) linger: Option<Duration>,
+    pub(crate) send_timeout: Option<Duration>,
+    pub(crate) recv_timeout: Option<Duration>,
+    pub(crate) immediate: bool,
+    pub(crate) conflate: bool,
+    pub(crate) link: LinkOptions,
+}
+
+/// The options that concern connections rather than queues.
+#[derive(Clone, Debug)]
+pub(crate) struct LinkOptions {
+    pub(crate) routing_id: RoutingId,
+    pub(crate) properties: Vec<(String, Bytes)>,
+    pub(crate) max_message_size: usize,
+    pub(crate) max_message_parts: usize,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) stall_timeout: Duration,
+    pub(crate) max_handshakes: usize,
+    pub(crate) heartbeat_interval: Option<Duration>,
+    pub(crate) heartbeat_timeout: Duration,
+    pub(crate) heartbeat_ttl: Option<Duration>,
+    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) reconnect_interval: Option<Duration>,
+    pub(crate) reconnect_interval_max: Duration,
+    pub(crate) transport: TransportOptions,
+}
+
+/// The options that the operating system's sockets get.
+#[derive(Clone, Debug)]
+pub(crate) struct TransportOptions {
+    pub(crate) backlog: u32,
+    pub(crate) ipv6: bool,
+    pub(crate) nodelay: bool,
+    pub(crate) keepalive: Option<Keepalive>,
+    pub(crate) send_buffer: Option<usize>,
+    pub(crate) recv_buffer: Option<usize>,
+    pub(crate) tos: Option<u8>,
+    pub(crate) bind_to_device: Option<String>,
+}
+
+/// How TCP probes an idle connection; see [`Builder::keepalive`](crate::Builder::keepalive).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keepalive {
+    /// How long a connection is idle before the first probe; the system's value if `None`.
+    pub idle: Option<Duration>,
+    /// The time between probes; the system's value if `None`.
+    pub interval: Option<Duration>,
+    /// How many probes go unanswered before the connection is given up; the system's value if `None`.
+    pub count: Option<u32>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            send_hwm: 1000,
+            recv_hwm: 1000,
+            send_hwm_bytes: 64 * MIB,
+            recv_hwm_bytes: 64 * MIB,
+            linger: Some(Duration::from_secs(5)),
+            send_timeout: None,
+            recv_timeout: None,
+            immediate: false,
+            conflate: false,
+            link: LinkOptions::default(),
+        }
+    }
+}
+
+impl Default for LinkOptions {
+    fn default() -> Self {
+        Self {
+            routing_id: RoutingId::default(),
+            properties: Vec::new(),
+            max_message_size: 256 * MIB,
+            max_message_parts: 65_536,
+            handshake_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(60),
+            max_handshakes: 1024,
+            heartbeat_interval: Some(Duration::from_secs(15)),
+            heartbeat_timeout: Duration::from_secs(45),
+            heartbeat_ttl: None,
+            connect_timeout: Some(Duration::from_secs(10)),
+            reconnect_interval: Some(Duration::from_millis(100)),
+            reconnect_interval_max: Duration::from_secs(30),
+            transport: TransportOptions::default(),
+        }
+    }
+}
+
+impl Default for TransportOptions {
+    fn default() -> Self {
+        Self {
+            backlog: 1024,
+            ipv6: false,
+            nodelay: true,
+            keepalive: None,
+            send_buffer: None,
+            recv_buffer: None,
+            tos: None,
+            bind_to_device: None,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Who is at the other end: socket types and which may talk, routing ids, and what a peer said of itself.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+/// The kinds of socket that ZMTP names, with the compatibility rules of RFCs 28 to 31.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the names are the field's own")]
+pub enum SocketType {
+    Pair,
+    Pub,
+    Sub,
+    Req,
+    Rep,
+    Dealer,
+    Router,
+    Pull,
+    Push,
+    XPub,
+    XSub,
+}
+
+impl SocketType {
+    /// Every type, for tables and tests.
+    pub const ALL: [Self; 11] = [
+        Self::Pair,
+        Self::Pub,
+        Self::Sub,
+        Self::Req,
+        Self::Rep,
+        Self::Dealer,
+        Self::Router,
+        Self::Pull,
+        Self::Push,
+        Self::XPub,
+        Self::XSub,
+    ];
+
+    /// Returns the name that travels in the `Socket-Type` property.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pair => "PAIR",
+            Self::Pub => "PUB",
+            Self::Sub => "SUB",
+            Self::Req => "REQ",
+            Self::Rep => "REP",
+            Self::Dealer => "DEALER",
+            Self::Router => "ROUTER",
+            Self::Pull => "PULL",
+            Self::Push => "PUSH",
+            Self::XPub => "XPUB",
+            Self::XSub => "XSUB",
+        }
+    }
+
+    /// Finds the type that a `Socket-Type` property names; the names are case-sensitive.
+    #[must_use]
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name().as_bytes() == name)
+    }
+
+    /// Tells whether sockets of these two types may exchange messages. The relation is symmetric.
+    #[must_use]
+    pub const fn talks_to(self, other: Self) -> bool {
+        use SocketType as S;
+        matches!(
+            (self, other),
+            (S::Pair, S::Pair)
+                | (S::Pub | S::XPub, S::Sub | S::XSub)
+                | (S::Sub | S::XSub, S::Pub | S::XPub)
+                | (S::Req, S::Rep | S::Router)
+                | (S::Rep, S::Req | S::Dealer)
+                | (S::Dealer, S::Rep | S::Dealer | S::Router)
+                | (S::Router, S::Req | S::Dealer | S::Router)
+                | (S::Pull, S::Push)
+                | (S::Push, S::Pull)
+        )
+    }
+
+    /// Tells whether sockets of this type announce a routing id in READY.
+    pub(crate) const fn announces_routing_id(self) -> bool {
+        matches!(self, Self::Req | Self::Dealer | Self::Router)
+    }
+}
+
+impl fmt::Display for SocketType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The name under which a ROUTER knows a peer: at most 255 bytes.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct RoutingId(Bytes);
+
+impl RoutingId {
+    /// The longest routing id, in bytes, that RFC 37 allows.
+    pub const MAX_LEN: usize = 255;
+
+    /// Makes a routing id of `bytes`, or `None` if they are more than [`MAX_LEN`](Self::MAX_LEN).
+    #[must_use]
+    pub fn new(bytes: impl Into<Bytes>) -> Option<Self> {
+        let bytes = bytes.into();
+        (bytes.len() <= Self::MAX_LEN).then_some(Self(bytes))
+    }
+
+    /// Returns the bytes; none if the peer announced no id.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RoutingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RoutingId(b\"{}\")", self.0.escape_ascii())
+    }
+}
+
+/// What is known of a peer once the handshake is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerInfo {
+    /// The type of the peer's socket; always one that ours may talk to.
+    pub socket_type: SocketType,
+    /// The id that the peer announced for itself; empty if none.
+    pub routing_id: RoutingId,
+    /// The version of ZMTP that both ends speak, as (major, minor).
+    pub version: (u8, u8),
+    /// The other properties of the peer's READY in their order, such as `X-` ones. The values are the peer's word.
+    pub properties: Vec<(String, Bytes)>,
+}
+
+impl PeerInfo {
+    /// Describes a peer that said no more than its type.
+    #[must_use]
+    pub fn new(socket_type: SocketType) -> Self {
+        Self {
+            socket_type,
+            routing_id: RoutingId::default(),
+            version: (3, 1),
+            properties: Vec::new(),
+        }
+    }
+
+    /// Returns the value of a property of the peer's READY; names are compared without regard to case.
+    #[must_use]
+    pub fn property(&self, name: &str) -> Option<&[u8]> {
+        let same = |(own, _): &&(String, Bytes)| own.eq_ignore_ascii_case(name);
+        self.properties.iter().find(same).map(|(_, value)| &**value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn talking_is_symmetric() {
+        for a in SocketType::ALL {
+            for b in SocketType::ALL {
+                assert_eq!(a.talks_to(b), b.talks_to(a), "{a} and {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_lead_back() {
+        for kind in SocketType::ALL {
+            assert_eq!(SocketType::from_name(kind.name().as_bytes()), Some(kind));
+        }
+        assert_eq!(SocketType::from_name(b"push"), None);
+    }
+
+    #[test]
+    fn properties_are_found_without_regard_to_case() {
+        let mut info = PeerInfo::new(SocketType::Push);
+        info.properties
+            .push(("X-Region".into(), Bytes::from_static(b"eu")));
+        assert_eq!(info.property("x-region"), Some(&b"eu"[..]));
+        assert_eq!(info.property("X-None"), None);
+    }
+
+    #[test]
+    fn routing_ids_have_a_limit() {
+        assert!(RoutingId::new(vec![1; 255]).is_some());
+        assert!(RoutingId::new(vec![1; 256]).is_none());
+    }
+}
