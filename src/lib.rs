@@ -5,6 +5,9 @@ mod error;
 mod message;
 mod options;
 mod peer;
+mod pipe;
+mod stats;
+mod sync;
 
 pub use endpoint::{Endpoint, Host, IntoEndpoint, IpcEndpoint, TcpEndpoint};
 pub use error::{
@@ -14,3 +17,4 @@ pub use error::{
 pub use message::{Frame, INLINE_CAPACITY, Message};
 pub use options::Keepalive;
 pub use peer::{PeerInfo, RoutingId, SocketType};
+pub use stats::{CloseReport, Count, DropReason, Drops, PeerStats, SocketStats, Traffic};

@@ -1,0 +1,224 @@
+//! The two ends of a pipe, each with its lane to write to, its lane to read from, and the batch it reads.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::ring::{Load, PushError, Ring};
+use super::{Address, Limits, To, Wake, WakeReader};
+use crate::message::Message;
+use crate::stats::{DropReason, Traffic};
+use crate::sync::Mutex;
+
+/// A ring behind its lock, with whom to wake.
+struct Lane(Mutex<LaneState>);
+
+struct LaneState {
+    ring: Ring,
+    /// Who reads from the lane; nobody between two connections.
+    reader: Option<Address>,
+    /// Who writes to the lane; nobody between two connections.
+    writer: Option<Address>,
+}
+
+impl LaneState {
+    fn wake_reader_if(&self, due: bool) -> Option<Wake> {
+        let address = self.reader.as_ref().filter(|_| due)?;
+        Some(Wake { address: address.clone(), to: To::Read })
+    }
+
+    fn wake_writer_if(&self, due: bool) -> Option<Wake> {
+        let address = self.writer.as_ref().filter(|_| due)?;
+        Some(Wake { address: address.clone(), to: To::Write })
+    }
+}
+
+/// One end of a pipe.
+pub(crate) struct PipeEnd {
+    tx: Arc<Lane>,
+    rx: Arc<Lane>,
+    /// Messages taken from the receiving lane and not read yet.
+    batch: VecDeque<Message>,
+    /// Messages read and not released yet.
+    read: Load,
+    /// How much is read before it is released.
+    step: Limits,
+    /// How this end sleeps when the lane that it reads from is empty.
+    sleep: WakeReader,
+}
+
+/// The limits of the two directions of a pipe, as seen from its first end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PipeLimits {
+    pub(crate) send: Limits,
+    pub(crate) recv: Limits,
+}
+
+/// Makes a pipe; the limits are seen from the first end.
+pub(crate) fn pair(limits: PipeLimits, conflate: bool) -> (PipeEnd, PipeEnd) {
+    let lane = |limits| {
+        let ring = Ring::new(limits, conflate);
+        Arc::new(Lane(Mutex::new(LaneState { ring, reader: None, writer: None })))
+    };
+    let (there, back) = (lane(limits.send), lane(limits.recv));
+    let end = |tx: &Arc<Lane>, rx: &Arc<Lane>, step| PipeEnd {
+        tx: Arc::clone(tx),
+        rx: Arc::clone(rx),
+        batch: VecDeque::new(),
+        read: Load::default(),
+        step,
+        sleep: WakeReader::OnPush,
+    };
+    (end(&there, &back, limits.recv.step()), end(&back, &there, limits.send.step()))
+}
+
+impl PipeEnd {
+    /// Says who owns this end from now on, and must be woken; nobody sleeps yet.
+    pub(crate) fn set_owner(&mut self, address: Option<Address>) {
+        self.tx.0.lock().writer.clone_from(&address);
+        self.rx.0.lock().reader = address;
+    }
+
+    /// Says how this end sleeps from now on when it finds nothing to read.
+    pub(crate) fn set_sleep(&mut self, sleep: WakeReader) {
+        self.sleep = sleep;
+    }
+
+    /// Sends a message.
+    #[inline]
+    pub(crate) fn push(&mut self, message: Message) -> Result<Option<Wake>, PushError> {
+        let mut lane = self.tx.0.lock();
+        let due = lane.ring.push(message)?;
+        Ok(lane.wake_reader_if(due))
+    }
+
+    /// Sends messages for which [`room`](Self::room) was asked before.
+    pub(crate) fn push_all(&mut self, messages: &mut VecDeque<Message>) -> Option<Wake> {
+        let mut lane = self.tx.0.lock();
+        let due = lane.ring.push_all(messages);
+        lane.wake_reader_if(due)
+    }
+
+    /// Returns how many messages and bytes may be sent, or marks this end as waiting if there is no room.
+    pub(crate) fn room(&mut self) -> Option<(u64, u64)> {
+        self.tx.0.lock().ring.room()
+    }
+
+    /// Tells whether a message could be sent now, and marks this end as waiting if not.
+    pub(crate) fn is_writable(&mut self) -> bool {
+        self.room().is_some()
+    }
+
+    /// Reads a message; the other end may have to be woken either way. Without a message, this end now sleeps.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> (Option<Message>, Option<Wake>) {
+        let mut wake = None;
+        if self.batch.is_empty() {
+            wake = self.refill();
+        }
+        let Some(message) = self.batch.pop_front() else { return (None, wake) };
+        self.read.add(Load::of(&message));
+        if self.read.reaches(self.step) {
+            wake = self.release().or(wake);
+        }
+        (Some(message), wake)
+    }
+
+    /// Tells whether there is a message to read, and goes to sleep if not.
+    pub(crate) fn is_readable(&mut self) -> bool {
+        !self.batch.is_empty() || self.rx.0.lock().ring.take(&mut self.batch, self.sleep)
+    }
+
+    /// Lets go of what was read, ahead of the low-water mark.
+    pub(crate) fn release(&mut self) -> Option<Wake> {
+        if self.read == Load::default() {
+            return None;
+        }
+        let mut lane = self.rx.0.lock();
+        let due = lane.ring.release(std::mem::take(&mut self.read));
+        self.step = lane.ring.limits().step();
+        lane.wake_writer_if(due)
+    }
+
+    /// Tells whether the other end was closed and everything from it read.
+    pub(crate) fn is_finished(&mut self) -> bool {
+        let lane = self.rx.0.lock();
+        self.batch.is_empty() && lane.ring.is_empty() && lane.ring.is_writer_closed()
+    }
+
+    /// Tells whether everything sent has been read and released by the other end.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.tx.0.lock().ring.held().messages == 0
+    }
+
+    /// Says that nothing more will be sent from this end; the other end reads what is there.
+    pub(crate) fn finish(&mut self) -> Option<Wake> {
+        let mut lane = self.tx.0.lock();
+        let due = lane.ring.close_writer();
+        lane.wake_reader_if(due)
+    }
+
+    /// Puts back what was taken and not read, as if this end had never seen it, and forgets its owner.
+    pub(crate) fn rest(&mut self) -> Option<Wake> {
+        let wake = self.release();
+        self.rx.0.lock().ring.put_back(&mut self.batch);
+        self.set_owner(None);
+        wake
+    }
+
+    /// Closes both directions. What was not read stays in the lane for the other end to reclaim.
+    pub(crate) fn close(&mut self) -> [Option<Wake>; 3] {
+        let released = self.release();
+        let finished = self.finish();
+        let mut lane = self.rx.0.lock();
+        lane.ring.put_back(&mut self.batch);
+        let due = lane.ring.close_reader();
+        let closed = lane.wake_writer_if(due);
+        [released, finished, closed]
+    }
+
+    /// Takes back what the other end has not read; meant for when it never will.
+    pub(crate) fn reclaim(&mut self) -> VecDeque<Message> {
+        self.tx.0.lock().ring.reclaim()
+    }
+
+    /// Joins the limits of a pipe whose second end was taken over by another socket.
+    pub(crate) fn join_limits(&mut self, other: PipeLimits) -> [Option<Wake>; 2] {
+        let mut tx = self.tx.0.lock();
+        let joined = tx.ring.limits().join(other.send);
+        let due = tx.ring.set_limits(joined);
+        let first = tx.wake_writer_if(due);
+        drop(tx);
+        let mut rx = self.rx.0.lock();
+        let joined = rx.ring.limits().join(other.recv);
+        let due = rx.ring.set_limits(joined);
+        self.step = joined.step();
+        [first, rx.wake_writer_if(due)]
+    }
+
+    /// Where the messages of this pipe went, as its socket counts them.
+    pub(crate) fn traffic(&self) -> Traffic {
+        let mut traffic = Traffic::default();
+        let tx = self.tx.0.lock();
+        traffic.accepted = tx.ring.accepted().count();
+        traffic.handed = tx.ring.released().count();
+        traffic.queued = tx.ring.held().messages;
+        traffic.queued_peak = tx.ring.peak();
+        traffic.dropped.add(DropReason::Conflated, tx.ring.conflated());
+        drop(tx);
+        let rx = self.rx.0.lock();
+        let mut received = rx.ring.released();
+        received.add(self.read);
+        traffic.received = received.count();
+        traffic.unread = rx.ring.held().messages - self.read.messages;
+        traffic.unread_peak = rx.ring.peak();
+        traffic
+    }
+
+    fn refill(&mut self) -> Option<Wake> {
+        let mut lane = self.rx.0.lock();
+        let due = lane.ring.release(std::mem::take(&mut self.read));
+        let wake = lane.wake_writer_if(due);
+        lane.ring.take(&mut self.batch, self.sleep);
+        wake
+    }
+}

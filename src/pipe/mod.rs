@@ -1,0 +1,65 @@
+//! Pipes: the FIFO pair between a socket and one peer, where all the layers meet.
+//!
+//! ```text
+//!   socket ── PipeEnd ══ lane ══► PipeEnd ── session      (or another socket: inproc)
+//!                     ◄══ lane ══
+//! ```
+//!
+//! Contract. A [`Ring`](ring::Ring) is a plain queue and knows no lock; a lane is a ring behind the one lock that
+//! decides, at once, whether the ring is full or empty and who sleeps because of it. That is why no wake-up is lost.
+//! An end belongs to its owner (the socket under its lock, or the session under its own) and may be used while that
+//! lock is held, for nothing here blocks or calls out. What another owner must be told comes back as a
+//! [`Wake`], to be fired once the caller holds no lock of its own.
+//! An end does not know what kind of owner is across from it.
+
+mod end;
+mod ring;
+
+pub(crate) use end::{PipeLimits, PipeEnd, pair};
+pub(crate) use ring::{Limits, PushError, WakeReader};
+
+use std::sync::Arc;
+
+/// The owner of a pipe end, as the other end sees it: something to be woken.
+pub(crate) trait Owner: Send + Sync {
+    /// There is something to read at the owner's end `pipe`, or the other end was closed.
+    fn activate_read(self: Arc<Self>, pipe: usize);
+    /// The owner's end `pipe` may be written to again, or the other end was closed.
+    fn activate_write(self: Arc<Self>, pipe: usize);
+}
+
+/// Who owns an end of a pipe, and by which key the owner knows it.
+#[derive(Clone)]
+pub(crate) struct Address {
+    pub(crate) owner: Arc<dyn Owner>,
+    pub(crate) pipe: usize,
+}
+
+/// A notice that one end owes to the owner of the other. Fire it after unlocking.
+#[must_use = "the other end sleeps until this is fired"]
+pub(crate) struct Wake {
+    address: Address,
+    to: To,
+}
+
+#[derive(Clone, Copy)]
+enum To {
+    Read,
+    Write,
+}
+
+impl Wake {
+    /// Tells the owner. No lock may be held that the owner takes.
+    pub(crate) fn fire(self) {
+        let Address { owner, pipe } = self.address;
+        match self.to {
+            To::Read => owner.activate_read(pipe),
+            To::Write => owner.activate_write(pipe),
+        }
+    }
+}
+
+/// Fires what there is to fire.
+pub(crate) fn fire_all(wakes: impl IntoIterator<Item = Wake>) {
+    wakes.into_iter().for_each(Wake::fire);
+}
