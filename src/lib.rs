@@ -4,8 +4,10 @@ mod endpoint;
 mod error;
 mod message;
 mod options;
+mod pattern;
 mod peer;
 mod pipe;
+mod slab;
 mod stats;
 mod sync;
 

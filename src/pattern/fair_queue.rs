@@ -1,0 +1,59 @@
+//! The fair queue: one message from each pipe that has one, in turn.
+
+use super::line::Line;
+use super::{Pipes, Wakes};
+use crate::message::Message;
+
+/// Pipes that are not known to be empty, the next one in front.
+///
+/// A pipe that is found empty leaves the line and comes back to its end when it is activated.
+#[derive(Debug, Default)]
+pub(crate) struct FairQueue {
+    line: Line,
+}
+
+impl FairQueue {
+    pub(crate) fn activate(&mut self, pipe: usize) {
+        self.line.join(pipe);
+    }
+
+    pub(crate) fn detach(&mut self, pipe: usize) {
+        self.line.remove(pipe);
+    }
+
+    /// Receives from the first pipe in line that has a message; each pipe is asked at most once.
+    #[inline]
+    pub(crate) fn recv(
+        &mut self,
+        pipes: &mut Pipes,
+        wakes: &mut Wakes,
+        finished: &mut Vec<usize>,
+    ) -> Option<Message> {
+        while let Some(key) = self.line.front() {
+            if let Some(pipe) = pipes.get_mut(key) {
+                let (message, wake) = pipe.pop();
+                wakes.extend(wake);
+                if message.is_some() {
+                    self.line.rotate();
+                    return message;
+                }
+                if pipe.is_finished() {
+                    finished.push(key);
+                }
+            }
+            self.line.leave();
+        }
+        None
+    }
+
+    /// Tells whether some pipe has a message; pipes found empty leave the line.
+    pub(crate) fn can_recv(&mut self, pipes: &mut Pipes) -> bool {
+        while let Some(key) = self.line.front() {
+            if pipes.get_mut(key).is_some_and(|pipe| pipe.is_readable()) {
+                return true;
+            }
+            self.line.leave();
+        }
+        false
+    }
+}

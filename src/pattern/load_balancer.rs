@@ -1,0 +1,64 @@
+//! The load balancer: round robin over the pipes that can take a message.
+
+use super::line::Line;
+use super::{Pipes, Wakes};
+use crate::message::Message;
+use crate::pipe::PushError;
+
+/// Pipes that are not known to be full, the next one in front.
+///
+/// A pipe that is found full leaves the line and comes back to its end when it is activated, so that a message never
+/// waits for one peer while another could take it.
+#[derive(Debug, Default)]
+pub(crate) struct LoadBalancer {
+    line: Line,
+}
+
+impl LoadBalancer {
+    pub(crate) fn activate(&mut self, pipe: usize) {
+        self.line.join(pipe);
+    }
+
+    pub(crate) fn detach(&mut self, pipe: usize) {
+        self.line.remove(pipe);
+    }
+
+    /// Sends to the first pipe in line that takes the message; each pipe is asked at most once.
+    #[inline]
+    pub(crate) fn send(
+        &mut self,
+        pipes: &mut Pipes,
+        mut message: Message,
+        wakes: &mut Wakes,
+    ) -> Result<(), Message> {
+        while let Some(key) = self.line.front() {
+            let Some(pipe) = pipes.get_mut(key) else {
+                self.line.leave();
+                continue;
+            };
+            match pipe.push(message) {
+                Ok(wake) => {
+                    wakes.extend(wake);
+                    self.line.rotate();
+                    return Ok(());
+                }
+                Err(PushError::Full(back) | PushError::Closed(back)) => {
+                    message = back;
+                    self.line.leave();
+                }
+            }
+        }
+        Err(message)
+    }
+
+    /// Tells whether some pipe would take a message; pipes found full leave the line.
+    pub(crate) fn can_send(&mut self, pipes: &mut Pipes) -> bool {
+        while let Some(key) = self.line.front() {
+            if pipes.get_mut(key).is_some_and(|pipe| pipe.is_writable()) {
+                return true;
+            }
+            self.line.leave();
+        }
+        false
+    }
+}

@@ -1,0 +1,254 @@
+//! The driver's seat: which thread turns the event loop now, and who gets it next.
+//!
+//! ```text
+//!                     enter                            enter, and kick the poll
+//!        ┌────────► CALLER ◄────────┐              ┌──────── (in line)
+//!        │            │ leave       │ offer        ▼
+//!     NOBODY ◄────────┴──────── next in line ◄── I/O THREAD
+//!        │   nobody drove for a millisecond, or there is work that no caller waits for   ▲
+//!        └────────────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! A caller that has to wait turns the loop itself: that saves the hand-over between threads, which costs more than
+//! all the framing. The I/O thread stands back while callers drive and takes the seat when nobody does. It is not
+//! told of every caller that leaves (that would be a system call for each message); it looks every millisecond as
+//! long as callers come and go, and sleeps deeply only while one and the same caller sits there, who then wakes it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::waiter::{Kick, Waiter, Woken};
+use crate::sync::{Condvar, Mutex};
+
+/// How often the I/O thread looks whether callers still drive. At a thousand looks a second it costs under one
+/// percent of a core, and only while callers come and go.
+const STAND_BACK: Duration = Duration::from_millis(1);
+
+/// How often the I/O thread writes what bursts have gathered; see `session`. Much shorter, and it takes a core from
+/// the peer; much longer, and the end of a burst is late.
+pub(crate) const TICK: Duration = Duration::from_micros(100);
+
+/// The seat that holds the event loop, of type `L` so that a model can put something simpler there.
+pub(crate) struct Driver<L> {
+    seat: Mutex<Seat<L>>,
+    io_thread: Condvar,
+    kick: Arc<dyn Kick>,
+}
+
+struct Seat<L> {
+    /// The event loop, while nobody turns it.
+    event_loop: Option<L>,
+    held_by_io_thread: bool,
+    /// Callers that wait while another thread drives, the longest wait in front.
+    line: VecDeque<Arc<Waiter>>,
+    /// Times that a caller took the seat.
+    drives: u64,
+    /// The I/O thread sleeps until told.
+    io_asleep: bool,
+    /// The I/O thread should look up from its poll.
+    recall: bool,
+    /// Bursts are gathering: the I/O thread should tick.
+    bursting: bool,
+    /// There is work that no caller waits for: async tasks, or writes that could not be finished.
+    errands: usize,
+    stop: bool,
+}
+
+/// What the I/O thread is to do.
+pub(crate) enum Shift<L> {
+    /// Turn the loop until [`Driver::is_recalled`]; a ticking one only once.
+    Drive(L),
+    /// Write what bursts have gathered.
+    Tick,
+    /// Look again.
+    Idle,
+    Stop,
+}
+
+impl<L> Driver<L> {
+    pub(crate) fn new(event_loop: L, kick: Arc<dyn Kick>) -> Self {
+        let seat = Seat {
+            event_loop: Some(event_loop),
+            held_by_io_thread: false,
+            line: VecDeque::new(),
+            drives: 0,
+            io_asleep: false,
+            recall: false,
+            bursting: false,
+            errands: 0,
+            stop: false,
+        };
+        Self { seat: Mutex::new(seat), io_thread: Condvar::new(), kick }
+    }
+
+    /// Waits until the waiter is notified or the deadline is there, turning the loop meanwhile if the seat is free.
+    /// `turn` polls at most until the deadline and returns early once the waiter is notified.
+    pub(crate) fn wait(
+        &self,
+        waiter: &Arc<Waiter>,
+        deadline: Option<Instant>,
+        mut turn: impl FnMut(&mut L, Option<Instant>),
+    ) {
+        let mut offered = false;
+        loop {
+            if waiter.take_notified() {
+                if offered {
+                    self.decline(waiter);
+                }
+                return;
+            }
+            if let Some(mut event_loop) = self.enter(waiter) {
+                while !waiter.is_notified() && !is_past(deadline) {
+                    turn(&mut event_loop, deadline);
+                }
+                waiter.take_notified();
+                self.leave(event_loop);
+                return;
+            }
+            match waiter.park(deadline) {
+                Woken::Offered => offered = true,
+                Woken::Notified | Woken::TimedOut => return self.decline(waiter),
+            }
+        }
+    }
+
+    /// Takes the seat if it is free, or joins the line and has the I/O thread give it up.
+    fn enter(&self, waiter: &Arc<Waiter>) -> Option<L> {
+        let mut seat = self.seat.lock();
+        if let Some(event_loop) = seat.event_loop.take() {
+            seat.drives += 1;
+            return Some(event_loop);
+        }
+        seat.line.push_back(Arc::clone(waiter));
+        let kick = seat.held_by_io_thread && !std::mem::replace(&mut seat.recall, true);
+        drop(seat);
+        if kick {
+            self.kick.kick();
+        }
+        None
+    }
+
+    /// Gives the seat to the next in line, or leaves it empty.
+    fn leave(&self, event_loop: L) {
+        let mut seat = self.seat.lock();
+        seat.event_loop = Some(event_loop);
+        seat.held_by_io_thread = false;
+        self.pass_on(seat);
+    }
+
+    /// A waiter no longer waits. If it had been offered the seat, the offer goes on to the next.
+    fn decline(&self, waiter: &Arc<Waiter>) {
+        let mut seat = self.seat.lock();
+        let before = seat.line.len();
+        seat.line.retain(|other| !Arc::ptr_eq(other, waiter));
+        if seat.line.len() < before {
+            return;
+        }
+        waiter.forget_offer();
+        if seat.event_loop.is_some() {
+            self.pass_on(seat);
+        }
+    }
+
+    fn pass_on(&self, mut seat: crate::sync::MutexGuard<'_, Seat<L>>) {
+        let next = seat.line.pop_front();
+        let due = seat.io_asleep || (seat.errands > 0 && !seat.bursting);
+        drop(seat);
+        match next {
+            Some(waiter) => waiter.offer(),
+            None if due => self.io_thread.notify_one(),
+            None => {}
+        }
+    }
+
+    /// Decides what the I/O thread does next, sleeping as long as there is nothing. `seen` is its memory of the last
+    /// look.
+    pub(crate) fn next_shift(&self, seen: &mut u64) -> Shift<L> {
+        let mut seat = self.seat.lock();
+        seat.recall = false;
+        if seat.stop {
+            return Shift::Stop;
+        }
+        let quiet = std::mem::replace(seen, seat.drives) == seat.drives;
+        if seat.bursting {
+            seat = self.io_thread.wait(seat, Some(TICK));
+            return if seat.stop { Shift::Stop } else { Shift::Tick };
+        }
+        if seat.errands > 0 || quiet {
+            if let Some(event_loop) = seat.event_loop.take() {
+                seat.held_by_io_thread = true;
+                return Shift::Drive(event_loop);
+            }
+        }
+        seat.io_asleep = quiet;
+        seat = self.io_thread.wait(seat, (!quiet).then_some(STAND_BACK));
+        seat.io_asleep = false;
+        Shift::Idle
+    }
+
+    /// Lends the loop to the I/O thread for a moment, if nobody has it.
+    pub(crate) fn borrow(&self) -> Option<L> {
+        let mut seat = self.seat.lock();
+        let event_loop = seat.event_loop.take()?;
+        seat.held_by_io_thread = true;
+        Some(event_loop)
+    }
+
+    /// The I/O thread gives the loop back.
+    pub(crate) fn give_back(&self, event_loop: L) {
+        self.leave(event_loop);
+    }
+
+    /// Tells the I/O thread whether to look up from its poll.
+    pub(crate) fn is_recalled(&self) -> bool {
+        self.seat.lock().recall
+    }
+
+    /// Bursts began or ended: the I/O thread starts or stops ticking.
+    pub(crate) fn set_bursting(&self, bursting: bool) {
+        self.tell_io_thread(|seat| {
+            let before = std::mem::replace(&mut seat.bursting, bursting);
+            bursting && !before
+        });
+    }
+
+    /// There is one more thing to do that no caller waits for.
+    pub(crate) fn add_errand(&self) {
+        self.tell_io_thread(|seat| {
+            seat.errands += 1;
+            // A caller that drives will pass the errand on when it leaves; ticks see to it by themselves.
+            seat.event_loop.is_some() && !seat.bursting && !seat.held_by_io_thread
+        });
+    }
+
+    pub(crate) fn remove_errand(&self) {
+        let mut seat = self.seat.lock();
+        seat.errands = seat.errands.saturating_sub(1);
+    }
+
+    /// Ends the I/O thread.
+    pub(crate) fn stop(&self) {
+        self.tell_io_thread(|seat| {
+            seat.stop = true;
+            true
+        });
+    }
+
+    fn tell_io_thread(&self, change: impl FnOnce(&mut Seat<L>) -> bool) {
+        let mut seat = self.seat.lock();
+        if !change(&mut seat) {
+            return;
+        }
+        let kick = seat.held_by_io_thread && !std::mem::replace(&mut seat.recall, true);
+        drop(seat);
+        self.io_thread.notify_one();
+        if kick {
+            self.kick.kick();
+        }
+    }
+}
+
+fn is_past(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| deadline <= Instant::now())
+}

@@ -1,0 +1,131 @@
+//! A thread that waits: parked, or polling as the driver, and how either is told to look again.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::sync::{Condvar, Mutex};
+
+/// Something that makes a blocking poll return.
+pub(crate) trait Kick: Send + Sync {
+    /// Makes the poll of now return, or else the next one. Sticky: no kick is lost.
+    fn kick(&self);
+}
+
+/// A waiting thread. Its notifications are sticky, so one that comes before the thread sleeps is not lost.
+pub(crate) struct Waiter {
+    state: Mutex<State>,
+    parked: Condvar,
+}
+
+struct State {
+    /// What was waited for may have happened.
+    notified: bool,
+    /// The driver's seat was offered to this thread.
+    offered: bool,
+    doing: Doing,
+}
+
+enum Doing {
+    /// Running: it will look at the flags before it sleeps, so nothing need wake it.
+    Working,
+    Parked,
+    Polling(Arc<dyn Kick>),
+}
+
+/// Why a parked thread runs again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    Notified,
+    Offered,
+    TimedOut,
+}
+
+impl Waiter {
+    pub(crate) fn new() -> Arc<Self> {
+        let state = State { notified: false, offered: false, doing: Doing::Working };
+        Arc::new(Self { state: Mutex::new(state), parked: Condvar::new() })
+    }
+
+    /// Returns the waiter of the calling thread. A notice left from an earlier wait only makes the next one look twice.
+    #[cfg(not(aqueduct_loom))]
+    pub(crate) fn current() -> Arc<Self> {
+        thread_local! {
+            static WAITER: Arc<Waiter> = Waiter::new();
+        }
+        WAITER.try_with(Arc::clone).unwrap_or_else(|_| Self::new())
+    }
+
+    /// Tells the thread that what it waits for may have happened.
+    pub(crate) fn notify(&self) {
+        self.tell(|state| &mut state.notified);
+    }
+
+    /// Offers the driver's seat to the thread.
+    pub(crate) fn offer(&self) {
+        self.tell(|state| &mut state.offered);
+    }
+
+    fn tell(&self, flag: impl FnOnce(&mut State) -> &mut bool) {
+        let mut state = self.state.lock();
+        *flag(&mut state) = true;
+        match &state.doing {
+            Doing::Working => {}
+            Doing::Parked => self.parked.notify_one(),
+            Doing::Polling(kick) => {
+                let kick = Arc::clone(kick);
+                drop(state);
+                kick.kick();
+            }
+        }
+    }
+
+    /// Takes a notification, if there is one.
+    pub(crate) fn take_notified(&self) -> bool {
+        std::mem::take(&mut self.state.lock().notified)
+    }
+
+    pub(crate) fn is_notified(&self) -> bool {
+        self.state.lock().notified
+    }
+
+    /// Announces a blocking poll that `kick` can end. Returns false, and announces nothing, if there is no need to
+    /// block any more.
+    pub(crate) fn begin_poll(&self, kick: &Arc<dyn Kick>) -> bool {
+        let mut state = self.state.lock();
+        if state.notified {
+            return false;
+        }
+        state.doing = Doing::Polling(Arc::clone(kick));
+        true
+    }
+
+    /// The poll is over.
+    pub(crate) fn end_poll(&self) {
+        self.state.lock().doing = Doing::Working;
+    }
+
+    /// Sleeps until told something, or until the deadline. Takes what it was told.
+    pub(crate) fn park(&self, deadline: Option<Instant>) -> Woken {
+        let mut state = self.state.lock();
+        loop {
+            if std::mem::take(&mut state.notified) {
+                return Woken::Notified;
+            }
+            if std::mem::take(&mut state.offered) {
+                return Woken::Offered;
+            }
+            let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if timeout.is_some_and(|timeout| timeout.is_zero()) {
+                return Woken::TimedOut;
+            }
+            state.doing = Doing::Parked;
+            state = self.parked.wait(state, timeout);
+            state.doing = Doing::Working;
+        }
+    }
+
+    /// Forgets an offer that came too late to be of use.
+    pub(crate) fn forget_offer(&self) {
+        self.state.lock().offered = false;
+    }
+}

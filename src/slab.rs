@@ -1,0 +1,93 @@
+//! A table whose keys are small numbers that are not reused by mistake: a stale key finds nothing.
+
+/// Bits of a key that index the table; the others count how often the place was used.
+const INDEX_BITS: u32 = usize::BITS / 2;
+const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
+
+/// Values under keys, of which each is given out once: its upper half guards against the reuse of its lower half.
+#[derive(Debug)]
+pub(crate) struct Slab<T> {
+    places: Vec<Place<T>>,
+    free: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Place<T> {
+    uses: usize,
+    value: Option<T>,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Self { places: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> Slab<T> {
+    /// Stores a value and returns its key.
+    pub(crate) fn insert(&mut self, value: T) -> usize {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place { uses: 0, value: None });
+            self.places.len() - 1
+        });
+        let Some(place) = self.places.get_mut(index) else { return usize::MAX };
+        place.value = Some(value);
+        (place.uses << INDEX_BITS) | index
+    }
+
+    /// Removes the value under a key.
+    pub(crate) fn remove(&mut self, key: usize) -> Option<T> {
+        let place = self.places.get_mut(key & INDEX_MASK)?;
+        if place.uses != key >> INDEX_BITS {
+            return None;
+        }
+        let value = place.value.take()?;
+        place.uses = (place.uses + 1) & INDEX_MASK;
+        self.free.push(key & INDEX_MASK);
+        Some(value)
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, key: usize) -> Option<&T> {
+        let place = self.places.get(key & INDEX_MASK)?;
+        place.value.as_ref().filter(|_| place.uses == key >> INDEX_BITS)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, key: usize) -> Option<&mut T> {
+        let place = self.places.get_mut(key & INDEX_MASK)?;
+        place.value.as_mut().filter(|_| place.uses == key >> INDEX_BITS)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
+        let key = |(index, place): (usize, &Place<T>)| (place.uses << INDEX_BITS) | index;
+        let used = self.places.iter().enumerate();
+        used.filter_map(move |(index, place)| Some((key((index, place)), place.value.as_ref()?)))
+    }
+
+    pub(crate) fn keys(&self) -> Vec<usize> {
+        self.iter().map(|(key, _)| key).collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_key_finds_nothing() {
+        let mut slab = Slab::default();
+        let first = slab.insert("first");
+        assert_eq!(slab.remove(first), Some("first"));
+        let second = slab.insert("second");
+        assert_ne!(first, second);
+        assert_eq!(slab.get(first), None);
+        assert_eq!(slab.remove(first), None);
+        assert_eq!(slab.get(second), Some(&"second"));
+        assert_eq!((slab.len(), slab.keys()), (1, vec![second]));
+    }
+}
