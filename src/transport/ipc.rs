@@ -356,3 +356,6 @@ fn make_private_directory() -> io::Result<PrivateDirectory> {
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
+
+#[cfg(test)]
+mod tests;

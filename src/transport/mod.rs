@@ -12,6 +12,8 @@
 mod ipc;
 mod stream;
 mod tcp;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::SocketAddr;

@@ -151,7 +151,7 @@ impl Stream {
         let result = self.fill(vec, limit);
         let count = vec.len() - before;
         match result {
-            // Fewer than asked for and no error: the end was seen. If bytes came with it, the caller has to come back.
+            // All that was asked for, or the end was seen: if bytes came with it, the caller has to come back for it.
             Ok(()) => Ok((count, count > 0)),
             Err(error) if count == 0 => Err(error),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok((count, false)),
