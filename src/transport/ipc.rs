@@ -345,7 +345,7 @@ fn make_private_directory() -> io::Result<PrivateDirectory> {
         match DirBuilder::new().mode(DIRECTORY_MODE).create(&path) {
             Ok(()) => return Ok(PrivateDirectory(path)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempts < MAX_ATTEMPTS => {
-                attempts += 1
+                attempts += 1;
             }
             Err(error) => return Err(error),
         }
