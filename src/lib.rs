@@ -10,6 +10,7 @@ mod pipe;
 mod slab;
 mod stats;
 mod sync;
+mod transport;
 
 pub use endpoint::{Endpoint, Host, IntoEndpoint, IpcEndpoint, TcpEndpoint};
 pub use error::{

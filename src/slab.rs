@@ -35,6 +35,14 @@ impl<T> Slab<T> {
         (place.uses << INDEX_BITS) | index
     }
 
+    /// Returns the key that the next [`insert`](Self::insert) will give out.
+    pub(crate) fn vacant_key(&self) -> usize {
+        match self.free.last() {
+            Some(&index) => self.places.get(index).map_or(index, |place| (place.uses << INDEX_BITS) | index),
+            None => self.places.len(),
+        }
+    }
+
     /// Removes the value under a key.
     pub(crate) fn remove(&mut self, key: usize) -> Option<T> {
         let place = self.places.get_mut(key & INDEX_MASK)?;

@@ -1,0 +1,122 @@
+//! The event loop: one turn runs timers, scheduled sources, and what the system reports.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll};
+
+use super::waiter::Waiter;
+use super::{KICK, Reactor, Readiness};
+use crate::message::Message;
+
+/// Events taken from the system at once; the others come in the next turn.
+const EVENTS_PER_TURN: usize = 256;
+
+/// Timers that go off in one turn before the loop looks at sockets again.
+const TIMERS_PER_TURN: usize = 1024;
+
+/// What is read from a connection at once. One buffer serves all connections, so it may be generous.
+const READ_BUFFER: usize = 128 * 1024;
+
+/// Memory that sources use while the driver runs them, so that an idle one needs none.
+pub(crate) struct Scratch {
+    pub(super) bytes: Vec<u8>,
+    pub(super) inbox: VecDeque<Message>,
+    /// Started at the first need in a turn.
+    pub(super) now: Instant,
+}
+
+/// What the driver turns.
+pub(crate) struct EventLoop {
+    poll: Poll,
+    events: Events,
+    scratch: Scratch,
+    scheduled: Vec<usize>,
+}
+
+impl EventLoop {
+    pub(super) fn new(poll: Poll) -> Self {
+        let scratch = Scratch { bytes: vec![0; READ_BUFFER], inbox: VecDeque::new(), now: Instant::now() };
+        Self { poll, events: Events::with_capacity(EVENTS_PER_TURN), scratch, scheduled: Vec::new() }
+    }
+
+    /// Runs what is due and then waits for more, until `deadline` at most, and not at all if the waiter is notified.
+    pub(super) fn turn(&mut self, reactor: &Reactor, deadline: Option<Instant>, waiter: Option<&Waiter>) {
+        self.scratch.now = Instant::now();
+        let busy = self.run_timers(reactor) | self.run_scheduled(reactor);
+        let timeout = if busy { Some(Duration::ZERO) } else { self.prepare_poll(reactor, deadline, waiter) };
+        if let Err(error) = self.poll.poll(&mut self.events, timeout) {
+            // Interrupted by a signal (or out of memory for a moment): the next turn polls again.
+            debug_assert_eq!(error.kind(), std::io::ErrorKind::Interrupted, "{error}");
+            self.events.clear();
+        }
+        if !busy {
+            reactor.mailbox.lock().polling = false;
+            if let Some(waiter) = waiter {
+                waiter.end_poll();
+            }
+            self.scratch.now = Instant::now();
+        }
+        for event in &self.events {
+            if event.token() == KICK {
+                continue;
+            }
+            let readiness = Readiness {
+                readable: event.is_readable(),
+                writable: event.is_writable(),
+                hangup: event.is_read_closed() || event.is_error(),
+            };
+            if let Some(source) = reactor.source(event.token().0) {
+                source.handle_ready(readiness, &mut self.scratch);
+            }
+        }
+    }
+
+    /// Decides for how long to poll, and makes sure that whatever comes up meanwhile kicks.
+    fn prepare_poll(
+        &self,
+        reactor: &Reactor,
+        deadline: Option<Instant>,
+        waiter: Option<&Waiter>,
+    ) -> Option<Duration> {
+        let now = self.scratch.now;
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            return Some(Duration::ZERO);
+        }
+        // The caller is about to block: nothing that was sent may wait for it.
+        reactor.flush_gathered();
+        if waiter.is_some_and(|waiter| !waiter.begin_poll(&reactor.kick)) {
+            return Some(Duration::ZERO);
+        }
+        let mut mailbox = reactor.mailbox.lock();
+        if !mailbox.scheduled.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        mailbox.polling = true;
+        let first = [deadline, mailbox.timers.next()].into_iter().flatten().min();
+        first.map(|first| first.saturating_duration_since(now))
+    }
+
+    fn run_timers(&mut self, reactor: &Reactor) -> bool {
+        let mut ran = false;
+        for _ in 0..TIMERS_PER_TURN {
+            let Some(key) = reactor.mailbox.lock().timers.pop_due(self.scratch.now) else { break };
+            ran = true;
+            if let Some(source) = reactor.source(key) {
+                source.handle_timeout(self.scratch.now, &mut self.scratch);
+            }
+        }
+        ran
+    }
+
+    fn run_scheduled(&mut self, reactor: &Reactor) -> bool {
+        std::mem::swap(&mut self.scheduled, &mut reactor.mailbox.lock().scheduled);
+        let ran = !self.scheduled.is_empty();
+        for key in self.scheduled.drain(..) {
+            if let Some(source) = reactor.source(key) {
+                source.handle_ready(Readiness::default(), &mut self.scratch);
+            }
+        }
+        ran
+    }
+}

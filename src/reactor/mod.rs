@@ -1,0 +1,266 @@
+//! The reactor: connections, their timers, and the threads that take turns to run them.
+//!
+//! Contract. A *source* (session, listener, dialer) is known to the event loop by its key, and has a lock of its own
+//! around its state. [`Source`] calls come from whoever drives the loop and hold no lock. Locks are taken in this
+//! order and only in this order: dialer or session, then the socket (through [`Hooks`]), then a pipe's lane; the
+//! reactor's own tables are leaves. Nothing calls out into a source while it holds a socket's lock. What must be woken
+//! is collected and fired after unlocking.
+//!
+//! The reactor knows sockets only as [`Hooks`], which the socket layer supplies.
+
+mod dialer;
+mod driver;
+mod event_loop;
+mod gathering;
+mod listener;
+mod resolver;
+mod session;
+mod timers;
+mod waiter;
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+use mio::{Poll, Registry, Token};
+
+use crate::error::DisconnectReason;
+use crate::monitor::Event;
+use crate::options::LinkOptions;
+use crate::peer::PeerInfo;
+use crate::pipe::PipeEnd;
+use crate::slab::Slab;
+use crate::sync::Mutex;
+use crate::{Endpoint, zmtp};
+
+pub(crate) use dialer::Dialer;
+pub(crate) use driver::Driver;
+pub(crate) use listener::Listener;
+pub(crate) use waiter::Waiter;
+
+use driver::Shift;
+use event_loop::{EventLoop, Scratch};
+use gathering::Gathering;
+use resolver::Resolver;
+use timers::Timers;
+use waiter::Kick;
+
+/// The event loop's own token, for kicks; no slab key is like it.
+const KICK: Token = Token(usize::MAX);
+
+/// What a connection tells its socket, and asks of it. The socket layer implements this.
+pub(crate) trait Hooks: Send + Sync {
+    /// The handshake on a connection without a pipe is done: the socket makes a pipe, or will not have the peer.
+    fn attach(
+        &self,
+        endpoint: &Endpoint,
+        address: &str,
+        info: &Arc<PeerInfo>,
+    ) -> Result<Link, DisconnectReason>;
+
+    /// The handshake on a connection for an existing pipe is done.
+    fn connected(&self, pipe: usize, address: &str, info: &Arc<PeerInfo>);
+
+    /// The connection of a pipe ended after `handed` messages; `gone` if the pipe ended with it.
+    fn disconnected(&self, pipe: usize, handed: u64, gone: bool);
+
+    /// Something happened.
+    fn emit(&self, event: Event);
+}
+
+/// A session's end of a pipe, with the key under which the socket knows its own end.
+pub(crate) struct Link {
+    pub(crate) pipe: usize,
+    pub(crate) end: PipeEnd,
+}
+
+/// What all connections of a socket have in common.
+pub(crate) struct LinkConfig {
+    pub(crate) hooks: Arc<dyn Hooks>,
+    pub(crate) zmtp: Arc<zmtp::Config>,
+    pub(crate) options: LinkOptions,
+    /// Whether the socket type receives messages at all; what others send to it is discarded.
+    pub(crate) receives: bool,
+}
+
+/// Something that the event loop runs.
+trait Source: Send + Sync {
+    /// The system reported readiness, or the source was scheduled (and nothing is set).
+    fn handle_ready(self: Arc<Self>, readiness: Readiness, scratch: &mut Scratch);
+
+    /// The timer went off.
+    fn handle_timeout(self: Arc<Self>, now: Instant, scratch: &mut Scratch);
+}
+
+/// What the system says of a source.
+#[derive(Clone, Copy, Debug, Default)]
+struct Readiness {
+    readable: bool,
+    writable: bool,
+    /// The peer has closed its side: reads must go on to the end.
+    hangup: bool,
+}
+
+/// An event loop with its tables and its I/O thread.
+pub(crate) struct Reactor {
+    registry: Registry,
+    driver: Driver<Box<EventLoop>>,
+    kick: Arc<dyn Kick>,
+    sources: Mutex<Slab<Arc<dyn Source>>>,
+    mailbox: Mutex<Mailbox>,
+    gathering: Gathering,
+    resolver: Arc<Resolver>,
+    thread_started: Mutex<bool>,
+}
+
+/// What other threads leave for the driver.
+#[derive(Default)]
+struct Mailbox {
+    /// Sources to run in the next turn.
+    scheduled: Vec<usize>,
+    timers: Timers,
+    /// The driver is in a blocking poll, or about to be.
+    polling: bool,
+}
+
+struct PollKick(mio::Waker);
+
+impl Kick for PollKick {
+    fn kick(&self) {
+        // A failure to write to an event counter that is not full has no cause that we could mend; the poll then
+        // still ends at its next event or timer.
+        let _ = self.0.wake();
+    }
+}
+
+impl Reactor {
+    /// Makes a reactor. Its thread starts with the first source.
+    pub(crate) fn new() -> io::Result<Arc<Self>> {
+        let poll = Poll::new()?;
+        let registry = poll.registry().try_clone()?;
+        let kick: Arc<dyn Kick> = Arc::new(PollKick(mio::Waker::new(&registry, KICK)?));
+        Ok(Arc::new(Self {
+            registry,
+            driver: Driver::new(Box::new(EventLoop::new(poll)), Arc::clone(&kick)),
+            kick,
+            sources: Mutex::new(Slab::default()),
+            mailbox: Mutex::new(Mailbox::default()),
+            gathering: Gathering::default(),
+            resolver: Arc::new(Resolver::default()),
+            thread_started: Mutex::new(false),
+        }))
+    }
+
+    /// Waits until the waiter is notified or the deadline is there, and runs connections meanwhile if nobody does.
+    pub(crate) fn wait(&self, waiter: &Arc<Waiter>, deadline: Option<Instant>) {
+        self.driver.wait(waiter, deadline, |event_loop, deadline| {
+            event_loop.turn(self, deadline, Some(waiter));
+        });
+    }
+
+    /// Writes what bursts have gathered: to be called by whoever stops sending for now.
+    pub(crate) fn flush_gathered(&self) {
+        self.gathering.flush();
+    }
+
+    /// A task waits that no thread waits for: the I/O thread must drive.
+    pub(crate) fn add_errand(&self) {
+        self.driver.add_errand();
+    }
+
+    pub(crate) fn remove_errand(&self) {
+        self.driver.remove_errand();
+    }
+
+    /// Ends the I/O thread. Connections that remain are run no more.
+    pub(crate) fn stop(&self) {
+        self.driver.stop();
+    }
+
+    /// Adds a source, made when its key is known, and starts the I/O thread if this is the first.
+    fn insert<S: Source + 'static>(
+        self: &Arc<Self>,
+        make: impl FnOnce(usize) -> Arc<S>,
+    ) -> io::Result<Arc<S>> {
+        self.start_thread()?;
+        let mut sources = self.sources.lock();
+        let key = sources.vacant_key();
+        let source = make(key);
+        sources.insert(Arc::clone(&source) as Arc<dyn Source>);
+        Ok(source)
+    }
+
+    /// Removes a source and its timer.
+    fn remove(&self, key: usize, armed: &mut Option<Instant>) {
+        self.mailbox.lock().timers.disarm(key, armed);
+        self.sources.lock().remove(key);
+    }
+
+    fn source(&self, key: usize) -> Option<Arc<dyn Source>> {
+        self.sources.lock().get(key).cloned()
+    }
+
+    /// Has the driver run a source in its next turn.
+    fn schedule(&self, key: usize) {
+        let mut mailbox = self.mailbox.lock();
+        mailbox.scheduled.push(key);
+        let polling = mailbox.polling;
+        drop(mailbox);
+        if polling {
+            self.kick.kick();
+        }
+    }
+
+    /// Sets the timer of a source. It may go off earlier than wanted, never later; `armed` is the source's own note
+    /// of when it will.
+    fn arm(&self, key: usize, armed: &mut Option<Instant>, wanted: Option<Instant>) {
+        let Some(wanted) = wanted else { return };
+        if armed.is_some_and(|armed| armed <= wanted) {
+            return;
+        }
+        let mut mailbox = self.mailbox.lock();
+        let first = mailbox.timers.arm(key, armed, wanted);
+        let kick = first && mailbox.polling;
+        drop(mailbox);
+        if kick {
+            self.kick.kick();
+        }
+    }
+
+    fn start_thread(self: &Arc<Self>) -> io::Result<()> {
+        let mut started = self.thread_started.lock();
+        if !*started {
+            let reactor = Arc::clone(self);
+            thread::Builder::new().name("aqueduct-io".into()).spawn(move || reactor.run())?;
+            *started = true;
+        }
+        Ok(())
+    }
+
+    /// The I/O thread.
+    fn run(&self) {
+        let mut seen = 0;
+        loop {
+            match self.driver.next_shift(&mut seen) {
+                Shift::Drive(mut event_loop) => {
+                    while !self.driver.is_recalled() {
+                        event_loop.turn(self, None, None);
+                    }
+                    self.driver.give_back(event_loop);
+                }
+                Shift::Tick => {
+                    if !self.gathering.tick() {
+                        self.driver.set_bursting(!self.gathering.is_idle());
+                    }
+                    if let Some(mut event_loop) = self.driver.borrow() {
+                        event_loop.turn(self, Some(Instant::now()), None);
+                        self.driver.give_back(event_loop);
+                    }
+                }
+                Shift::Idle => {}
+                Shift::Stop => return,
+            }
+        }
+    }
+}
