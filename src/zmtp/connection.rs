@@ -1,0 +1,493 @@
+//! The connection: composes greeting, handshake, decoder, encoder and heartbeat into the protocol of one peer.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::command::Command;
+use super::decoder::{Decoder, Rules, Step};
+use super::encoder::Batch;
+use super::handshake::{Admitted, AwaitGreeting, AwaitReady, Denied, Progress};
+use super::heartbeat::{Heartbeat, MAX_TTL_DECISECONDS};
+use super::limits::{self, Room};
+use super::mechanism::Mechanism;
+use super::outbox::Outbox;
+use crate::message::FRAME_OVERHEAD;
+use crate::options::LinkOptions;
+use crate::{DisconnectReason, Message, PeerInfo, RoutingId, SocketType};
+
+/// What all connections of a socket have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) socket_type: SocketType,
+    pub(crate) routing_id: RoutingId,
+    /// The properties that our READY carries beside those that ZMTP defines.
+    pub(crate) properties: Vec<(String, Bytes)>,
+    pub(super) mechanism: Mechanism,
+    pub(super) rules: Rules,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) stall_timeout: Duration,
+    pub(crate) heartbeat_interval: Option<Duration>,
+    pub(crate) heartbeat_timeout: Duration,
+    pub(crate) heartbeat_ttl: Option<Duration>,
+}
+
+impl Config {
+    pub(crate) fn new(socket_type: SocketType, options: &LinkOptions) -> Self {
+        Self {
+            socket_type,
+            routing_id: options.routing_id.clone(),
+            properties: options.properties.clone(),
+            mechanism: Mechanism::Null,
+            rules: Rules {
+                max_message_size: Some(options.max_message_size),
+                max_message_parts: options.max_message_parts,
+                max_command: limits::COMMAND,
+                first_reservation: limits::FIRST_RESERVATION,
+                old_subscriptions: publishes(socket_type),
+            },
+            handshake_timeout: options.handshake_timeout,
+            stall_timeout: options.stall_timeout,
+            heartbeat_interval: options.heartbeat_interval,
+            heartbeat_timeout: options.heartbeat_timeout,
+            heartbeat_ttl: options.heartbeat_ttl,
+        }
+    }
+
+    /// The TTL for our PINGs, in tenths of a second; 0 asks for nothing.
+    pub(super) fn ttl_to_announce(&self) -> u16 {
+        let ttl = self.heartbeat_ttl.map_or(0, |ttl| ttl.as_millis().div_ceil(100));
+        u16::try_from(ttl).unwrap_or(u16::MAX).min(MAX_TTL_DECISECONDS)
+    }
+}
+
+/// Tells whether subscriptions mean something to sockets of this type.
+fn publishes(socket_type: SocketType) -> bool {
+    matches!(socket_type, SocketType::Pub | SocketType::XPub)
+}
+
+/// Something that happened beside messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The handshake is done.
+    Ready(Arc<PeerInfo>),
+    /// The peer wants messages on this topic. Comes only from peers of a publishing socket.
+    Subscribe(Bytes),
+    /// The peer takes a subscription back.
+    Cancel(Bytes),
+}
+
+/// One peer's protocol.
+///
+/// ```text
+///    new()
+///      │
+///      ▼            64 good bytes               a READY that we like
+/// AwaitGreeting ───────────────────► AwaitReady ────────────────────► Traffic
+///      │                                 │                              │
+///      │ wrong byte, too late            │ wrong command, ERROR,        │ wrong frame, ERROR,
+///      │                                 │ over a limit, too late       │ over a limit, silence
+///      └─────────────────────────────────┴──────────────┬───────────────┘
+///                                                       ▼
+///                                                     Closed
+/// ```
+#[derive(Debug)]
+pub(crate) struct Connection {
+    config: Arc<Config>,
+    state: State,
+    outbox: Outbox,
+    events: VecDeque<Event>,
+    /// When to look at the time next; it may be earlier than needed, never later.
+    deadline: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum State {
+    AwaitGreeting(AwaitGreeting),
+    AwaitReady(AwaitReady),
+    Traffic(Traffic),
+    Closed(DisconnectReason),
+}
+
+/// What is left of a connection after the handshake.
+#[derive(Debug)]
+struct Traffic {
+    decoder: Decoder,
+    heartbeat: Heartbeat,
+    version: (u8, u8),
+    ignored_commands: u64,
+}
+
+impl Connection {
+    /// Begins with the handshake, which has to end in time.
+    pub(crate) fn new(config: Arc<Config>, now: Instant) -> Self {
+        let deadline = now.checked_add(config.handshake_timeout);
+        Self {
+            config,
+            state: State::AwaitGreeting(AwaitGreeting::new()),
+            outbox: Outbox::new(),
+            events: VecDeque::new(),
+            deadline,
+        }
+    }
+
+    /// Takes bytes that were read from the transport, and appends the messages they complete to `inbox`.
+    ///
+    /// Returns how many bytes were used: all, unless `room` ran out; then the rest is to be presented again, before
+    /// what is read later. A subscription takes room as a message of its topic would. While there is no room, the
+    /// peer's silence is not held against it; so call again when there is, with an empty `input` if none is left.
+    ///
+    /// # Errors
+    ///
+    /// The connection is closed, now or since an earlier call. Messages that were complete before are in `inbox`.
+    pub(crate) fn handle_input(
+        &mut self,
+        input: &[u8],
+        room: &mut Room,
+        inbox: &mut VecDeque<Message>,
+        now: Instant,
+    ) -> Result<usize, DisconnectReason> {
+        let mut rest = input;
+        while !matches!(self.state, State::Traffic(_)) {
+            if rest.is_empty() {
+                return self.open(input.len());
+            }
+            self.handshake(&mut rest, now)?;
+        }
+        let result = self.traffic(&mut rest, room, inbox, now);
+        self.settle(result)?;
+        Ok(input.len().saturating_sub(rest.len()))
+    }
+
+    /// The buffer of a large body of which much is missing, to read straight into, and how many bytes may be appended.
+    ///
+    /// The capacity is there already. Tell [`handle_direct`](Self::handle_direct) how many bytes came.
+    pub(crate) fn direct_target(&mut self) -> Option<(&mut Vec<u8>, usize)> {
+        match &mut self.state {
+            State::Traffic(traffic) => traffic.decoder.direct_target(&self.config.rules),
+            _ => None,
+        }
+    }
+
+    /// Takes note of `n` bytes that were appended to the buffer of [`direct_target`](Self::direct_target).
+    ///
+    /// A message that they complete goes to `inbox` even if there is no room for it.
+    ///
+    /// # Errors
+    ///
+    /// The connection is closed.
+    pub(crate) fn handle_direct(
+        &mut self,
+        n: usize,
+        room: &mut Room,
+        inbox: &mut VecDeque<Message>,
+        now: Instant,
+    ) -> Result<(), DisconnectReason> {
+        self.open(())?;
+        if let State::Traffic(traffic) = &mut self.state
+            && n > 0
+        {
+            traffic.heartbeat.heard(now);
+            let step = traffic.decoder.direct_done(&self.config.rules, room, inbox);
+            traffic.heartbeat.set_deaf(!room.is_open(), now);
+            if let Some(Step::OldSubscription(message)) = step {
+                let result = take_old_subscription(&message, room, &mut self.events);
+                return self.settle(result);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the time: closes on a peer that took too long, and prepares a PING when one is due.
+    ///
+    /// # Errors
+    ///
+    /// The connection is closed, now or since an earlier call.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), DisconnectReason> {
+        let result = match &mut self.state {
+            State::Closed(reason) => Err(reason.clone()),
+            State::AwaitGreeting(_) | State::AwaitReady(_) => self.check_handshake_time(now),
+            State::Traffic(traffic) => {
+                let mid_message = traffic.decoder.is_mid_message();
+                let due = traffic.heartbeat.check(&self.config, mid_message, now);
+                if let Ok(true) = due {
+                    self.outbox.ping();
+                }
+                self.deadline = traffic.heartbeat.deadline(&self.config, mid_message);
+                due.map(drop)
+            }
+        };
+        self.settle(result)
+    }
+
+    /// The next time at which to call [`handle_timeout`](Self::handle_timeout); it stays while messages pass.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Tells whether [`poll_transmit`](Self::poll_transmit) has something to append.
+    #[inline]
+    pub(crate) fn wants_transmit(&self) -> bool {
+        self.outbox.is_due()
+    }
+
+    /// Appends what the connection itself has to say. Even a closed one may have to say why.
+    pub(crate) fn poll_transmit(&mut self, out: &mut Batch) {
+        if self.outbox.is_due() {
+            self.outbox.emit(&self.config, out);
+        }
+    }
+
+    /// Returns what happened, in order.
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        let event = self.events.pop_front();
+        if self.events.is_empty() {
+            // An idle connection keeps no memory for events; they are rare.
+            self.events = VecDeque::new();
+        }
+        event
+    }
+
+    /// Tells whether the handshake is done, so that messages may be encoded.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(self.state, State::Traffic(_))
+    }
+
+    /// Appends a message. Only a connection that [is ready](Self::is_ready) takes one.
+    #[inline]
+    pub(crate) fn encode(&mut self, message: Message, out: &mut Batch) {
+        debug_assert!(
+            self.is_ready(),
+            "no message may leave before the handshake is done"
+        );
+        if self.is_ready() {
+            // Our READY, above all, goes before the first message.
+            self.poll_transmit(out);
+            out.put_message(message);
+        }
+    }
+
+    /// Appends a subscription, or takes one back, in the form that the peer understands.
+    pub(crate) fn encode_subscription(&mut self, subscribe: bool, topic: &[u8], out: &mut Batch) {
+        debug_assert!(
+            self.is_ready(),
+            "no subscription may leave before the handshake is done"
+        );
+        let State::Traffic(traffic) = &self.state else {
+            return;
+        };
+        let as_command = traffic.version >= (3, 1);
+        self.poll_transmit(out);
+        if as_command {
+            let command = if subscribe {
+                Command::Subscribe(topic)
+            } else {
+                Command::Cancel(topic)
+            };
+            out.put_command(&command);
+        } else {
+            let mut body = Vec::with_capacity(topic.len().saturating_add(1));
+            body.push(u8::from(subscribe));
+            body.extend_from_slice(topic);
+            out.put_message(Message::from(body));
+        }
+    }
+
+    /// How many commands were ignored: unknown ones, and subscriptions to a socket that does not publish.
+    pub(crate) fn ignored_commands(&self) -> u64 {
+        match &self.state {
+            State::Traffic(traffic) => traffic.ignored_commands,
+            _ => 0,
+        }
+    }
+
+    /// Returns `value` unless the connection is closed.
+    fn open<T>(&self, value: T) -> Result<T, DisconnectReason> {
+        match &self.state {
+            State::Closed(reason) => Err(reason.clone()),
+            _ => Ok(value),
+        }
+    }
+
+    /// Closes the connection if `result` says so. The peer is told nothing.
+    fn settle(&mut self, result: Result<(), DisconnectReason>) -> Result<(), DisconnectReason> {
+        if let Err(reason) = &result
+            && !matches!(self.state, State::Closed(_))
+        {
+            self.outbox.silence();
+            self.close(reason.clone());
+        }
+        result
+    }
+
+    fn close(&mut self, reason: DisconnectReason) {
+        self.deadline = None;
+        self.state = State::Closed(reason);
+    }
+
+    fn check_handshake_time(&self, now: Instant) -> Result<(), DisconnectReason> {
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            return Err(DisconnectReason::TimedOut {
+                what: "handshake",
+                limit: self.config.handshake_timeout,
+            });
+        }
+        Ok(())
+    }
+
+    /// Lets the handshake have some input, in which it gets at most one state further.
+    fn handshake(&mut self, input: &mut &[u8], now: Instant) -> Result<(), DisconnectReason> {
+        let in_time = self.check_handshake_time(now);
+        self.open(())?;
+        self.settle(in_time)?;
+        // Until the state says otherwise, the connection is closed: no path forgets to do it.
+        let state = std::mem::replace(&mut self.state, State::Closed(DisconnectReason::Local));
+        match self.transition(state, input, now) {
+            Ok(next) => {
+                self.state = next;
+                Ok(())
+            }
+            Err(Denied { reason, error }) => {
+                match error {
+                    Some(text) => self.outbox.refuse(text),
+                    None => self.outbox.silence(),
+                }
+                self.close(reason.clone());
+                Err(reason)
+            }
+        }
+    }
+
+    fn transition(&mut self, state: State, input: &mut &[u8], now: Instant) -> Result<State, Denied> {
+        Ok(match state {
+            State::AwaitGreeting(state) => match state.read(input, &self.config)? {
+                Progress::Stay(state) => State::AwaitGreeting(state),
+                Progress::Next(state) => {
+                    self.outbox.hello();
+                    State::AwaitReady(state)
+                }
+            },
+            State::AwaitReady(state) => match state.read(input, &self.config)? {
+                Progress::Stay(state) => State::AwaitReady(state),
+                Progress::Next(admitted) => State::Traffic(self.admit(admitted, now)),
+            },
+            state @ (State::Traffic(_) | State::Closed(_)) => state,
+        })
+    }
+
+    fn admit(&mut self, admitted: Admitted, now: Instant) -> Traffic {
+        let peer = admitted.into_peer();
+        let version = peer.version;
+        let heartbeat = Heartbeat::new(&self.config, version, now);
+        self.deadline = heartbeat.deadline(&self.config, false);
+        self.events.push_back(Event::Ready(Arc::new(peer)));
+        Traffic {
+            decoder: Decoder::default(),
+            heartbeat,
+            version,
+            ignored_commands: 0,
+        }
+    }
+
+    fn traffic(
+        &mut self,
+        input: &mut &[u8],
+        room: &mut Room,
+        inbox: &mut VecDeque<Message>,
+        now: Instant,
+    ) -> Result<(), DisconnectReason> {
+        let State::Traffic(traffic) = &mut self.state else {
+            return Ok(());
+        };
+        loop {
+            traffic.heartbeat.set_deaf(!room.is_open(), now);
+            if !input.is_empty() {
+                traffic.heartbeat.heard(now);
+            }
+            match traffic.decoder.run(input, &self.config.rules, room, inbox)? {
+                Step::Hungry | Step::Full => break,
+                Step::OldSubscription(message) => take_old_subscription(&message, room, &mut self.events)?,
+                Step::Command(body) => {
+                    let command = Command::parse(&body)?;
+                    traffic.command(
+                        command,
+                        &self.config,
+                        &mut self.outbox,
+                        room,
+                        &mut self.events,
+                        now,
+                    )?;
+                }
+            }
+        }
+        traffic.heartbeat.set_deaf(!room.is_open(), now);
+        let mid_message = traffic.decoder.is_mid_message();
+        // Most of the time some deadline is already early enough, so that no timer moves.
+        let wanted = traffic.heartbeat.deadline(&self.config, mid_message);
+        self.deadline = [self.deadline, wanted].into_iter().flatten().min();
+        Ok(())
+    }
+}
+
+impl Traffic {
+    fn command(
+        &mut self,
+        command: Command<'_>,
+        config: &Config,
+        outbox: &mut Outbox,
+        room: &mut Room,
+        events: &mut VecDeque<Event>,
+        now: Instant,
+    ) -> Result<(), DisconnectReason> {
+        match command {
+            Command::Ready(_) => return Err(DisconnectReason::Malformed("READY after the handshake")),
+            Command::Error(text) => return Err(DisconnectReason::Refused(limits::printable(text))),
+            Command::Ping { ttl, context } => {
+                self.heartbeat.pinged(ttl, now);
+                outbox.pong(context);
+            }
+            Command::Pong { .. } => {}
+            Command::Subscribe(topic) if publishes(config.socket_type) => {
+                take_subscription(true, topic, room, events);
+            }
+            Command::Cancel(topic) if publishes(config.socket_type) => {
+                take_subscription(false, topic, room, events);
+            }
+            Command::Subscribe(_) | Command::Cancel(_) | Command::Unknown { .. } => {
+                self.ignored_commands = self.ignored_commands.saturating_add(1);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn take_subscription(subscribe: bool, topic: &[u8], room: &mut Room, events: &mut VecDeque<Event>) {
+    room.take(topic.len().saturating_add(FRAME_OVERHEAD));
+    let topic = Bytes::copy_from_slice(topic);
+    events.push_back(if subscribe {
+        Event::Subscribe(topic)
+    } else {
+        Event::Cancel(topic)
+    });
+}
+
+fn take_old_subscription(
+    message: &Message,
+    room: &mut Room,
+    events: &mut VecDeque<Event>,
+) -> Result<(), DisconnectReason> {
+    if let Some((&subscribe, topic)) = message.as_single().and_then(<[u8]>::split_first) {
+        if topic.len() > limits::COMMAND {
+            return Err(limits::over(
+                "topic size",
+                limits::wide(topic.len()),
+                limits::COMMAND,
+            ));
+        }
+        take_subscription(subscribe == 1, topic, room, events);
+    }
+    Ok(())
+}

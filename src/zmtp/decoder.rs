@@ -1,0 +1,337 @@
+//! The decoder: cuts a stream of bytes into whole messages and commands, and keeps the unfinished one.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+use super::frame::{Header, MAX_HEADER};
+use super::limits::{self, Room, wide};
+use crate::{DisconnectReason, Frame, Message};
+
+/// What the decoder lets through; the same for all connections of a socket, but for the handshake.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// The most that a message may cost; `None` while messages are not allowed at all.
+    pub(super) max_message_size: Option<usize>,
+    pub(super) max_message_parts: usize,
+    pub(super) max_command: usize,
+    pub(super) first_reservation: usize,
+    /// Whether a message of one part that begins with 0 or 1 is a subscription in its old form.
+    pub(super) old_subscriptions: bool,
+}
+
+impl Rules {
+    /// The rules before READY: one command, and not a large one.
+    pub(super) const HANDSHAKE: Self = Self {
+        max_message_size: None,
+        max_message_parts: 0,
+        max_command: limits::HANDSHAKE_FRAME,
+        first_reservation: limits::HANDSHAKE_RESERVATION,
+        old_subscriptions: false,
+    };
+
+    /// Tells whether a short frame can break no rule, so that the fast path need not look.
+    fn admit_any_short_frame(&self) -> bool {
+        self.max_message_size
+            .is_some_and(|size| size >= usize::from(u8::MAX))
+            && self.max_message_parts > 0
+            && !self.old_subscriptions
+    }
+}
+
+/// Why the decoder stopped.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step<'a> {
+    /// All input is used up.
+    Hungry,
+    /// The reader has no room left.
+    Full,
+    /// The body of a command.
+    Command(Cow<'a, [u8]>),
+    /// A subscription that came in the form of ZMTP 3.0: a message of 1 or 0 and the topic.
+    OldSubscription(Message),
+}
+
+/// A frame of which the header has come, and some of the body.
+#[derive(Debug)]
+struct Assembly {
+    more: bool,
+    command: bool,
+    total: usize,
+    body: Vec<u8>,
+}
+
+impl Assembly {
+    fn missing(&self) -> usize {
+        self.total.saturating_sub(self.body.len())
+    }
+
+    /// Makes space for some of the `incoming` bytes that are at hand, and never for much more than have arrived.
+    fn make_space(&mut self, incoming: usize, first_reservation: usize) {
+        let spare = self.body.capacity().saturating_sub(self.body.len());
+        let wanted = incoming.min(self.missing());
+        if spare < wanted {
+            let arrived = self.body.len().saturating_add(wanted);
+            let earned = arrived.saturating_mul(limits::GROWTH);
+            let capacity = earned.max(first_reservation).min(self.total);
+            // Exact, so that the finished body becomes the frame's without being moved to a smaller home.
+            self.body.reserve_exact(capacity.saturating_sub(self.body.len()));
+        }
+    }
+
+    fn append(&mut self, input: &mut &[u8], first_reservation: usize) {
+        self.make_space(input.len(), first_reservation);
+        let (now, later) = input.split_at_checked(self.missing()).unwrap_or((input, &[]));
+        self.body.extend_from_slice(now);
+        *input = later;
+    }
+}
+
+/// The decoder of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Decoder {
+    /// The beginning of a header that was cut.
+    header: [u8; MAX_HEADER],
+    header_len: u8,
+    /// The size of the largest body that came in full, up to a limit: the peer has shown that it means its lengths.
+    trusted: u32,
+    frame: Option<Assembly>,
+    /// The parts of the current message before the current frame.
+    parts: Vec<Frame>,
+    /// What these parts cost; see [`limits::part_cost`].
+    cost: u64,
+}
+
+impl Decoder {
+    /// Tells whether a message or a frame has begun and not ended.
+    pub(super) fn is_mid_message(&self) -> bool {
+        self.header_len > 0 || self.frame.is_some() || !self.parts.is_empty()
+    }
+
+    /// Takes bytes from the front of `input` until there is a reason to stop; messages go to `inbox` on the way.
+    pub(super) fn run<'a>(
+        &mut self,
+        input: &mut &'a [u8],
+        rules: &Rules,
+        room: &mut Room,
+        inbox: &mut VecDeque<Message>,
+    ) -> Result<Step<'a>, DisconnectReason> {
+        loop {
+            if rules.admit_any_short_frame() && !self.is_mid_message() {
+                take_short_messages(input, room, inbox);
+            }
+            if !room.is_open() {
+                return Ok(Step::Full);
+            }
+            let frame = match self.frame.take() {
+                Some(frame) => frame,
+                None => match self.read_header(input)? {
+                    Some(header) => self.begin(header, rules)?,
+                    None => return Ok(Step::Hungry),
+                },
+            };
+            let step = self.read_body(frame, input, rules, room, inbox);
+            if let Some(step) = step {
+                return Ok(step);
+            }
+        }
+    }
+
+    /// Reads a header that may have begun in an earlier piece of input.
+    fn read_header(&mut self, input: &mut &[u8]) -> Result<Option<Header>, DisconnectReason> {
+        if self.header_len == 0
+            && let Some((header, rest)) = Header::parse(input)?
+        {
+            *input = rest;
+            return Ok(Some(header));
+        }
+        while let Some((&byte, rest)) = input.split_first() {
+            *input = rest;
+            if let Some(slot) = self.header.get_mut(usize::from(self.header_len)) {
+                *slot = byte;
+            }
+            self.header_len = self.header_len.saturating_add(1);
+            let seen = self
+                .header
+                .get(..usize::from(self.header_len))
+                .unwrap_or_default();
+            if let Some((header, _)) = Header::parse(seen)? {
+                self.header_len = 0;
+                return Ok(Some(header));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Checks a header against the limits, before a byte is reserved for its body.
+    fn begin(&mut self, header: Header, rules: &Rules) -> Result<Assembly, DisconnectReason> {
+        let len = header.len;
+        if header.command {
+            if len == 0 {
+                return Err(DisconnectReason::Malformed("an empty command"));
+            }
+            if len > wide(rules.max_command) {
+                return Err(limits::over("command size", len, rules.max_command));
+            }
+        } else {
+            let Some(max_size) = rules.max_message_size else {
+                return Err(DisconnectReason::Malformed("a message before READY"));
+            };
+            let count = self.parts.len().saturating_add(1);
+            if count > rules.max_message_parts {
+                return Err(limits::over(
+                    "number of message parts",
+                    wide(count),
+                    rules.max_message_parts,
+                ));
+            }
+            // No allocation can be larger than `isize::MAX`, whatever the option says.
+            let max_size = max_size.min(isize::MAX.unsigned_abs());
+            let cost = self.cost.saturating_add(limits::part_cost(self.parts.len(), len));
+            if cost > wide(max_size) {
+                return Err(limits::over("message size", cost, max_size));
+            }
+            self.cost = cost;
+        }
+        Ok(Assembly {
+            more: header.more,
+            command: header.command,
+            total: usize::try_from(len).unwrap_or(usize::MAX),
+            body: Vec::new(),
+        })
+    }
+
+    /// Reads as much of the body as there is; returns why to stop, if the frame gives a reason.
+    fn read_body<'a>(
+        &mut self,
+        mut frame: Assembly,
+        input: &mut &'a [u8],
+        rules: &Rules,
+        room: &mut Room,
+        inbox: &mut VecDeque<Message>,
+    ) -> Option<Step<'a>> {
+        if frame.body.is_empty()
+            && let Some((body, rest)) = input.split_at_checked(frame.total)
+        {
+            *input = rest;
+            if frame.command {
+                return Some(Step::Command(Cow::Borrowed(body)));
+            }
+            self.trust(frame.total);
+            return self.finish(Frame::copy_from_slice(body), frame.more, rules, room, inbox);
+        }
+        frame.append(input, self.reservation(rules));
+        if frame.missing() > 0 {
+            self.frame = Some(frame);
+            return Some(Step::Hungry);
+        }
+        if frame.command {
+            return Some(Step::Command(Cow::Owned(frame.body)));
+        }
+        self.trust(frame.total);
+        self.finish(Frame::from(frame.body), frame.more, rules, room, inbox)
+    }
+
+    fn reservation(&self, rules: &Rules) -> usize {
+        rules
+            .first_reservation
+            .max(usize::try_from(self.trusted).unwrap_or(0))
+    }
+
+    fn trust(&mut self, delivered: usize) {
+        let delivered = u32::try_from(delivered.min(limits::TRUSTED_RESERVATION)).unwrap_or(0);
+        self.trusted = self.trusted.max(delivered);
+    }
+
+    /// Adds a finished part to its message, and delivers the message after the last one.
+    fn finish(
+        &mut self,
+        part: Frame,
+        more: bool,
+        rules: &Rules,
+        room: &mut Room,
+        inbox: &mut VecDeque<Message>,
+    ) -> Option<Step<'static>> {
+        if more {
+            if self.parts.is_empty() {
+                // Most multipart messages have two or three parts; a vector's own first step is four.
+                self.parts.reserve_exact(2);
+            }
+            self.parts.push(part);
+            return None;
+        }
+        self.cost = 0;
+        let message = if self.parts.is_empty() {
+            Message::from(part)
+        } else {
+            self.parts.push(part);
+            Message::from(std::mem::take(&mut self.parts))
+        };
+        if rules.old_subscriptions && matches!(message.as_single(), Some([0 | 1, ..])) {
+            return Some(Step::OldSubscription(message));
+        }
+        room.take(message.weight());
+        inbox.push_back(message);
+        None
+    }
+
+    /// The buffer of a body of which much is missing, and how many bytes may be appended to it.
+    pub(super) fn direct_target(&mut self, rules: &Rules) -> Option<(&mut Vec<u8>, usize)> {
+        let reservation = self.reservation(rules);
+        let frame = self.frame.as_mut().filter(|frame| !frame.command)?;
+        let missing = frame.missing();
+        if missing < limits::DIRECT {
+            return None;
+        }
+        let spare = frame.body.capacity().saturating_sub(frame.body.len());
+        if spare < limits::DIRECT {
+            // A little early, so that the tail of a buffer does not cost a system call of its own.
+            let capacity = frame
+                .body
+                .len()
+                .saturating_mul(limits::GROWTH)
+                .max(reservation)
+                .min(frame.total);
+            frame
+                .body
+                .reserve_exact(capacity.saturating_sub(frame.body.len()));
+        }
+        let spare = frame.body.capacity().saturating_sub(frame.body.len());
+        Some((&mut frame.body, missing.min(spare)))
+    }
+
+    /// Takes note of bytes that were appended to the buffer of [`direct_target`](Self::direct_target).
+    pub(super) fn direct_done(
+        &mut self,
+        rules: &Rules,
+        room: &mut Room,
+        inbox: &mut VecDeque<Message>,
+    ) -> Option<Step<'static>> {
+        let mut frame = self.frame.take()?;
+        debug_assert!(
+            frame.body.len() <= frame.total,
+            "more was appended than is missing"
+        );
+        if frame.missing() > 0 {
+            self.frame = Some(frame);
+            return None;
+        }
+        frame.body.truncate(frame.total);
+        self.trust(frame.total);
+        self.finish(Frame::from(frame.body), frame.more, rules, room, inbox)
+    }
+}
+
+/// The fast path: takes messages of one short frame for as long as they are whole and there is room.
+fn take_short_messages(input: &mut &[u8], room: &mut Room, inbox: &mut VecDeque<Message>) {
+    let mut rest = *input;
+    while let [0, len, after @ ..] = rest
+        && let Some((body, next)) = after.split_at_checked(usize::from(*len))
+        && room.is_open()
+    {
+        rest = next;
+        let message = Message::from(Frame::copy_from_slice(body));
+        room.take(message.weight());
+        inbox.push_back(message);
+    }
+    *input = rest;
+}

@@ -1,0 +1,130 @@
+//! Limits: every number that bounds what a peer can make us hold, the room a reader has left, and peer text made safe.
+
+use crate::DisconnectReason;
+use crate::message::FRAME_OVERHEAD;
+
+/// The longest frame before READY: 8 KiB of properties with their lengths fit twice.
+pub(super) const HANDSHAKE_FRAME: usize = 16 * 1024;
+
+/// The longest command after READY, and so the longest topic: far above any honest one, and no way to hoard memory.
+pub(super) const COMMAND: usize = 64 * 1024;
+
+/// The most properties in a READY; libzmq sends two, and one for each `X-` property of the application.
+pub(super) const PROPERTIES: usize = 64;
+
+/// The most bytes of names and values in a READY: they stay in memory as long as the connection.
+pub(super) const PROPERTY_BYTES: usize = 8 * 1024;
+
+/// The most bytes of escaped peer text in an error: the longest reason of an ERROR command, if it was printable.
+pub(super) const SHOWN_TEXT: usize = 255;
+
+/// The most bytes of a PING's context that a PONG brings back; RFC 37 allows no more.
+pub(super) const PING_CONTEXT: usize = 16;
+
+/// What is reserved for a body on the peer's word alone; half of the 64 KiB that one connection may hold unearned, so
+/// that everything else it holds fits in the other half.
+pub(super) const FIRST_RESERVATION: usize = 32 * 1024;
+
+/// The same before READY, where a thousand strangers may be half-open at once; an honest READY fits.
+pub(super) const HANDSHAKE_RESERVATION: usize = 1024;
+
+/// A body's buffer is never larger than this many times the bytes that have arrived in it, once past the first
+/// reservation.
+pub(super) const GROWTH: usize = 4;
+
+/// A body up to the largest one that the peer has delivered in full is reserved at once, but never more than this.
+pub(super) const TRUSTED_RESERVATION: usize = 1024 * 1024;
+
+/// From this many missing bytes on, reading straight into the body saves more in copies than it costs in system calls.
+pub(super) const DIRECT: usize = 8 * 1024;
+
+/// So many parts of a message cost nothing but their bodies; each one beyond costs [`FRAME_OVERHEAD`] as well.
+///
+/// Envelopes and small records are free, and a million empty parts are not.
+pub(super) const FREE_PARTS: usize = 64;
+
+/// What one more part with a body of `len` bytes adds to the cost of a message that already has `parts` parts.
+///
+/// The cost of a message is bounded by `max_message_size`, the number of its parts by `max_message_parts`.
+pub(super) fn part_cost(parts: usize, len: u64) -> u64 {
+    let overhead = if parts < FREE_PARTS { 0 } else { FRAME_OVERHEAD };
+    len.saturating_add(wide(overhead))
+}
+
+/// Widens a length; `usize` has no more than 64 bits anywhere.
+pub(super) fn wide(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+/// Makes the error for a number above its limit.
+pub(super) fn over(what: &'static str, got: u64, limit: usize) -> DisconnectReason {
+    DisconnectReason::OverLimit {
+        what,
+        got,
+        limit: wide(limit),
+    }
+}
+
+/// How much the reader of the messages can still take.
+///
+/// A message is taken while there is room for any at all, so that one above the byte limit passes alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// How many more messages.
+    pub(crate) messages: usize,
+    /// How many more bytes, in weights of messages.
+    pub(crate) bytes: usize,
+}
+
+impl Room {
+    /// Room without a bound.
+    pub(crate) const UNBOUNDED: Self = Self {
+        messages: usize::MAX,
+        bytes: usize::MAX,
+    };
+
+    /// Tells whether one more message may be taken.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.messages > 0 && self.bytes > 0
+    }
+
+    /// Accounts for a message of this weight.
+    #[inline]
+    pub(super) fn take(&mut self, weight: usize) {
+        self.messages = self.messages.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(weight);
+    }
+}
+
+/// Escapes bytes that a peer chose and cuts the result, so that they can stand in a log line.
+pub(super) fn printable(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        let escaped = byte.escape_ascii();
+        if text.len().saturating_add(escaped.len()) > SHOWN_TEXT {
+            break;
+        }
+        text.extend(escaped.map(char::from));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peer_text_is_escaped_and_cut() {
+        assert_eq!(printable(b"Not \"here\"\n\x1b[2J"), "Not \\\"here\\\"\\n\\x1b[2J");
+        assert_eq!(printable(&[b'a'; 255]).len(), 255);
+        assert!(printable(&[0; 255]).len() <= SHOWN_TEXT);
+    }
+
+    #[test]
+    fn parts_cost_their_slot_beyond_the_free_ones() {
+        assert_eq!(part_cost(0, 10), 10);
+        assert_eq!(part_cost(FREE_PARTS, 10), 74);
+        assert_eq!(part_cost(FREE_PARTS, u64::MAX), u64::MAX);
+    }
+}
