@@ -3,15 +3,16 @@
 mod endpoint;
 mod error;
 mod message;
+mod monitor;
 mod options;
 mod pattern;
 mod peer;
 mod pipe;
+mod reactor;
 mod slab;
 mod stats;
 mod sync;
 mod transport;
-#[allow(dead_code, unused_imports, reason = "the reactor is not there yet")]
 mod zmtp;
 
 pub use endpoint::{Endpoint, Host, IntoEndpoint, IpcEndpoint, TcpEndpoint};
@@ -20,6 +21,7 @@ pub use error::{
     TryRecvError, TrySendError, WaitError,
 };
 pub use message::{Frame, INLINE_CAPACITY, Message};
+pub use monitor::Event;
 pub use options::Keepalive;
 pub use peer::{PeerInfo, RoutingId, SocketType};
 pub use stats::{CloseReport, Count, DropReason, Drops, PeerStats, SocketStats, Traffic};

@@ -8,6 +8,7 @@
 //!
 //! The reactor knows sockets only as [`Hooks`], which the socket layer supplies.
 
+mod alarm;
 mod dialer;
 mod driver;
 mod event_loop;
@@ -34,12 +35,13 @@ use crate::slab::Slab;
 use crate::sync::Mutex;
 use crate::{Endpoint, zmtp};
 
+pub(crate) use alarm::Alarm;
 pub(crate) use dialer::Dialer;
-pub(crate) use driver::Driver;
 pub(crate) use listener::Listener;
+pub(crate) use session::Session;
 pub(crate) use waiter::Waiter;
 
-use driver::Shift;
+use driver::{Driver, Shift};
 use event_loop::{EventLoop, Scratch};
 use gathering::Gathering;
 use resolver::Resolver;
@@ -52,15 +54,15 @@ const KICK: Token = Token(usize::MAX);
 /// What a connection tells its socket, and asks of it. The socket layer implements this.
 pub(crate) trait Hooks: Send + Sync {
     /// The handshake on a connection without a pipe is done: the socket makes a pipe, or will not have the peer.
+    /// Called with the session locked.
     fn attach(
         &self,
         endpoint: &Endpoint,
-        address: &str,
         info: &Arc<PeerInfo>,
     ) -> Result<Link, DisconnectReason>;
 
-    /// The handshake on a connection for an existing pipe is done.
-    fn connected(&self, pipe: usize, address: &str, info: &Arc<PeerInfo>);
+    /// Messages may now flow between a pipe and its peer, through this session. Called without a lock.
+    fn connected(&self, pipe: usize, session: Arc<Session>, address: &str, info: Arc<PeerInfo>);
 
     /// The connection of a pipe ended after `handed` messages; `gone` if the pipe ended with it.
     fn disconnected(&self, pipe: usize, handed: u64, gone: bool);
@@ -178,17 +180,13 @@ impl Reactor {
         self.driver.stop();
     }
 
-    /// Adds a source, made when its key is known, and starts the I/O thread if this is the first.
-    fn insert<S: Source + 'static>(
-        self: &Arc<Self>,
-        make: impl FnOnce(usize) -> Arc<S>,
-    ) -> io::Result<Arc<S>> {
-        self.start_thread()?;
+    /// Adds a source, made when its key is known.
+    fn insert<S: Source + 'static>(&self, make: impl FnOnce(usize) -> Arc<S>) -> Arc<S> {
         let mut sources = self.sources.lock();
         let key = sources.vacant_key();
         let source = make(key);
         sources.insert(Arc::clone(&source) as Arc<dyn Source>);
-        Ok(source)
+        source
     }
 
     /// Removes a source and its timer.
@@ -228,6 +226,7 @@ impl Reactor {
         }
     }
 
+    /// Starts the I/O thread, before the first source comes.
     fn start_thread(self: &Arc<Self>) -> io::Result<()> {
         let mut started = self.thread_started.lock();
         if !*started {
@@ -251,7 +250,11 @@ impl Reactor {
                 }
                 Shift::Tick => {
                     if !self.gathering.tick() {
-                        self.driver.set_bursting(!self.gathering.is_idle());
+                        self.driver.set_bursting(false);
+                        // A burst that began in between has said so before, and would now be forgotten.
+                        if self.gathering.any() {
+                            self.driver.set_bursting(true);
+                        }
                     }
                     if let Some(mut event_loop) = self.driver.borrow() {
                         event_loop.turn(self, Some(Instant::now()), None);

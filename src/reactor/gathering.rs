@@ -1,0 +1,67 @@
+//! The sessions that gather a burst, which somebody has to flush when the burst rests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::session::Session;
+use crate::sync::Mutex;
+
+/// Sessions whose senders leave messages for a batch. The I/O thread ticks them; whoever blocks flushes them first.
+#[derive(Default)]
+pub(crate) struct Gathering {
+    list: Mutex<List>,
+    /// A copy of "the list is not empty", so that the common case costs no lock.
+    any: AtomicBool,
+}
+
+#[derive(Default)]
+struct List {
+    sessions: Vec<(u64, Arc<Session>)>,
+    /// Tells an entry from a later one of the same session.
+    tickets: u64,
+}
+
+impl Gathering {
+    /// A burst began; tells whether it is the only one.
+    pub(super) fn add(&self, session: Arc<Session>) -> bool {
+        let mut list = self.list.lock();
+        list.tickets += 1;
+        let ticket = list.tickets;
+        list.sessions.push((ticket, session));
+        self.any.store(true, Ordering::Release);
+        list.sessions.len() == 1
+    }
+
+    pub(super) fn any(&self) -> bool {
+        self.any.load(Ordering::Acquire)
+    }
+
+    /// Writes what has been gathered, without ending any burst.
+    pub(super) fn flush(&self) {
+        if self.any() {
+            for (_, session) in self.snapshot() {
+                session.flush_gathered();
+            }
+        }
+    }
+
+    /// Writes what has been gathered since the last tick, and ends the bursts that had nothing. Tells whether any
+    /// goes on.
+    pub(super) fn tick(&self) -> bool {
+        let mut ended = Vec::new();
+        for (ticket, session) in self.snapshot() {
+            if !session.tick() {
+                ended.push(ticket);
+            }
+        }
+        let mut list = self.list.lock();
+        list.sessions.retain(|(ticket, _)| !ended.contains(ticket));
+        let any = !list.sessions.is_empty();
+        self.any.store(any, Ordering::Release);
+        any
+    }
+
+    fn snapshot(&self) -> Vec<(u64, Arc<Session>)> {
+        self.list.lock().sessions.clone()
+    }
+}

@@ -1,0 +1,165 @@
+//! The reading side of a session: stream → protocol → pipe, within a budget.
+
+use std::io;
+
+use super::super::event_loop::Scratch;
+use super::{Aftermath, Session, State};
+use crate::error::DisconnectReason;
+use crate::zmtp::Room;
+
+/// Bytes read from one connection in one turn, so that a busy peer starves nobody.
+const READ_BUDGET: usize = 512 * 1024;
+
+/// What a read brought.
+enum Read {
+    Bytes(usize),
+    Nothing,
+}
+
+impl Session {
+    /// Reads and decodes as long as there are bytes, room in the pipe, and budget.
+    pub(super) fn fill(
+        &self,
+        state: &mut State,
+        scratch: &mut Scratch,
+        after: &mut Aftermath,
+    ) -> Result<(), DisconnectReason> {
+        let leftover = std::mem::take(&mut state.leftover);
+        if !leftover.is_empty() || state.stalled {
+            let used = self.decode(state, &leftover, scratch, after)?;
+            if state.stalled {
+                state.leftover = leftover;
+                state.leftover.drain(..used);
+                return Ok(());
+            }
+        }
+        let mut budget = READ_BUDGET;
+        while state.readable && !state.stalled {
+            if budget == 0 {
+                // The system has no reason to report again what it has reported: come back without being told.
+                self.reactor.schedule(self.key);
+                break;
+            }
+            let Read::Bytes(count) = self.read(state, scratch, budget, after)? else { break };
+            budget = budget.saturating_sub(count);
+        }
+        Ok(())
+    }
+
+    /// Reads once, into the body of a large frame if one is under way, and decodes what came.
+    fn read(
+        &self,
+        state: &mut State,
+        scratch: &mut Scratch,
+        budget: usize,
+        after: &mut Aftermath,
+    ) -> Result<Read, DisconnectReason> {
+        if let Some(link) = &mut state.link
+            && link.end.room().is_none()
+        {
+            state.stalled = true;
+            return Ok(Read::Nothing);
+        }
+        let Some(stream) = &mut state.stream else { return Ok(Read::Nothing) };
+        if let Some((body, wanted)) = state.connection.direct_target() {
+            let result = stream.read_append(body, wanted.min(budget));
+            let Some((count, more)) = check(result, &mut state.readable)? else { return Ok(Read::Nothing) };
+            if count == 0 && !more {
+                return Err(DisconnectReason::PeerClosed);
+            }
+            state.readable = more || state.hangup;
+            let mut room = Room::UNBOUNDED;
+            let result =
+                state.connection.handle_direct(count, &mut room, &mut scratch.inbox, scratch.now);
+            self.deliver(state, scratch, after);
+            result?;
+            return Ok(Read::Bytes(count));
+        }
+        let mut bytes = std::mem::take(&mut scratch.bytes);
+        let result = check(stream.read(&mut bytes), &mut state.readable);
+        let outcome = match result {
+            Err(reason) => Err(reason),
+            Ok(None) => Ok(Read::Nothing),
+            Ok(Some(0)) => Err(DisconnectReason::PeerClosed),
+            Ok(Some(count)) => {
+                // A short read has emptied the stream, unless its end is behind these bytes.
+                state.readable = count == bytes.len() || state.hangup;
+                self.take_in(state, bytes.get(..count).unwrap_or_default(), scratch, after)
+                    .map(|()| Read::Bytes(count))
+            }
+        };
+        scratch.bytes = bytes;
+        outcome
+    }
+
+    /// Decodes bytes and keeps those for which there is no room.
+    fn take_in(
+        &self,
+        state: &mut State,
+        bytes: &[u8],
+        scratch: &mut Scratch,
+        after: &mut Aftermath,
+    ) -> Result<(), DisconnectReason> {
+        let used = self.decode(state, bytes, scratch, after)?;
+        state.leftover.extend_from_slice(bytes.get(used..).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Decodes bytes into the pipe; returns how many were used. All of them, unless the session is now stalled.
+    fn decode(
+        &self,
+        state: &mut State,
+        bytes: &[u8],
+        scratch: &mut Scratch,
+        after: &mut Aftermath,
+    ) -> Result<usize, DisconnectReason> {
+        let mut used = 0;
+        loop {
+            // Before the handshake is done there is no pipe, and no room for messages.
+            let mut room = Room { messages: 0, bytes: 0 };
+            state.stalled = false;
+            if let Some(link) = &mut state.link {
+                let Some((messages, bytes)) = link.end.room() else {
+                    state.stalled = true;
+                    return Ok(used);
+                };
+                let clamp = |limit| usize::try_from(limit).unwrap_or(usize::MAX);
+                room = Room { messages: clamp(messages), bytes: clamp(bytes) };
+            }
+            let rest = bytes.get(used..).unwrap_or_default();
+            let had_pipe = state.link.is_some();
+            let result = state.connection.handle_input(rest, &mut room, &mut scratch.inbox, scratch.now);
+            self.deliver(state, scratch, after);
+            self.handle_events(state, after)?;
+            used += result?;
+            if used >= bytes.len() && had_pipe == state.link.is_some() {
+                return Ok(used);
+            }
+        }
+    }
+
+    /// Moves decoded messages into the pipe.
+    fn deliver(&self, state: &mut State, scratch: &mut Scratch, after: &mut Aftermath) {
+        if scratch.inbox.is_empty() {
+            return;
+        }
+        match &mut state.link {
+            Some(link) if self.config.receives => {
+                after.wakes.extend(link.end.push_all(&mut scratch.inbox));
+            }
+            _ => scratch.inbox.clear(),
+        }
+    }
+}
+
+/// Tells "not now" from failure, and takes note of it.
+fn check<T>(result: io::Result<T>, readable: &mut bool) -> Result<Option<T>, DisconnectReason> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            *readable = false;
+            Ok(None)
+        }
+        Err(error) => Err(DisconnectReason::Io(error.kind())),
+    }
+}

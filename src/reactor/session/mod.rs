@@ -1,0 +1,397 @@
+//! A session: one connection with its protocol and its end of the pipe, which any thread may run.
+
+mod inbound;
+mod outbound;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use smallvec::SmallVec;
+
+use super::event_loop::Scratch;
+use super::{Dialer, Link, LinkConfig, Listener, Reactor, Readiness, Source};
+use crate::error::DisconnectReason;
+use crate::monitor::Event;
+use crate::peer::PeerInfo;
+use crate::pipe::{self, Address, Owner, Wake, fire_all};
+use crate::sync::Mutex;
+use crate::transport::Stream;
+use crate::zmtp::{Batch, Connection};
+use crate::{Endpoint, zmtp};
+use outbound::Burst;
+
+/// A connection.
+///
+/// ```text
+///             CONNECTING ──writable──► HANDSHAKE ──READY──► TRAFFIC ──┐
+///   dialed ───────┘                        ▲                  │       │ the socket's end is finished,
+///   accepted ──────────────────────────────┘                  │       │ and all of it is written
+///                  any error, or the end of the stream ───────┴───────┴──► CLOSED
+/// ```
+///
+/// Reading needs the driver's buffer, so only the driver reads. Writing needs nothing, so the thread that sends a
+/// message writes it.
+pub(crate) struct Session {
+    key: usize,
+    reactor: Arc<Reactor>,
+    config: Arc<LinkConfig>,
+    origin: Origin,
+    state: Mutex<State>,
+    /// The handshake is over, one way or the other.
+    settled: AtomicBool,
+    myself: Weak<Self>,
+}
+
+/// Where a connection comes from.
+#[derive(Clone)]
+pub(super) enum Origin {
+    Accepted(Arc<Listener>),
+    Dialed(Arc<Dialer>),
+}
+
+impl Origin {
+    fn endpoint(&self) -> &Endpoint {
+        match self {
+            Self::Accepted(listener) => listener.endpoint(),
+            Self::Dialed(dialer) => dialer.endpoint(),
+        }
+    }
+}
+
+struct State {
+    /// Gone once the connection is closed.
+    stream: Option<Stream>,
+    connection: Connection,
+    /// The pipe of an endpoint connected to, kept until the handshake is done.
+    waiting_link: Option<Link>,
+    /// The pipe in use.
+    link: Option<Link>,
+    address: String,
+    connecting: bool,
+    /// The system has, or may have, bytes for us.
+    readable: bool,
+    /// The peer closed its side: a short read does not mean that there is no more to come.
+    hangup: bool,
+    /// Bytes that were read and could not be decoded for want of room in the pipe.
+    leftover: Vec<u8>,
+    /// The pipe is full; its reader schedules this session when there is room.
+    stalled: bool,
+    /// Bytes that the system would not take.
+    unsent: Batch,
+    /// Whether the reactor was told to wait for the system to take `unsent`.
+    errand: bool,
+    burst: Burst,
+    /// Messages handed to this connection.
+    handed: u64,
+    /// When the timer goes off.
+    armed: Option<Instant>,
+}
+
+/// What is to be done once the session is unlocked.
+#[derive(Default)]
+struct Aftermath {
+    connected: Option<(usize, Arc<PeerInfo>)>,
+    address: String,
+    wakes: SmallVec<[Wake; 4]>,
+    events: SmallVec<[Event; 2]>,
+    ended: Option<Ended>,
+}
+
+/// How a connection ended.
+struct Ended {
+    reason: DisconnectReason,
+    link: Option<Link>,
+    handed: u64,
+    was_ready: bool,
+    was_connecting: bool,
+    address: String,
+}
+
+impl Session {
+    /// Takes over an accepted stream.
+    pub(super) fn accept(listener: &Arc<Listener>, stream: Stream, now: Instant) -> io::Result<Arc<Self>> {
+        let origin = Origin::Accepted(Arc::clone(listener));
+        let started = Self::start(listener.reactor(), listener.config(), origin, stream, None, now);
+        started.map_err(|(error, _)| error)
+    }
+
+    /// Takes over a stream that is being connected, with the pipe that awaits it, if it has one already; gives the
+    /// pipe back if that fails.
+    pub(super) fn dial(
+        dialer: &Arc<Dialer>,
+        stream: Stream,
+        link: Option<Link>,
+        now: Instant,
+    ) -> Result<Arc<Self>, (io::Error, Option<Link>)> {
+        let origin = Origin::Dialed(Arc::clone(dialer));
+        Self::start(dialer.reactor(), dialer.config(), origin, stream, link, now)
+    }
+
+    fn start(
+        reactor: &Arc<Reactor>,
+        config: &Arc<LinkConfig>,
+        origin: Origin,
+        mut stream: Stream,
+        link: Option<Link>,
+        now: Instant,
+    ) -> Result<Arc<Self>, (io::Error, Option<Link>)> {
+        let connection = Connection::new(Arc::clone(&config.zmtp), now);
+        let connecting = matches!(origin, Origin::Dialed(_));
+        let address = stream.peer_name();
+        let session = reactor.insert(|key| {
+            Arc::new_cyclic(|myself| Self {
+                key,
+                reactor: Arc::clone(reactor),
+                config: Arc::clone(config),
+                origin,
+                state: Mutex::new(State {
+                    stream: None,
+                    connection,
+                    waiting_link: link,
+                    link: None,
+                    address,
+                    connecting,
+                    readable: false,
+                    hangup: false,
+                    leftover: Vec::new(),
+                    stalled: false,
+                    unsent: Batch::new(),
+                    errand: false,
+                    burst: Burst::default(),
+                    handed: 0,
+                    armed: None,
+                }),
+                settled: AtomicBool::new(false),
+                myself: Weak::clone(myself),
+            })
+        });
+        let mut state = session.state.lock();
+        let deadline = if connecting {
+            config.options.connect_timeout.and_then(|timeout| now.checked_add(timeout))
+        } else {
+            state.connection.poll_timeout()
+        };
+        if let Err(error) = stream.register(&reactor.registry, mio::Token(session.key)) {
+            reactor.remove(session.key, &mut state.armed);
+            return Err((error, state.waiting_link.take()));
+        }
+        state.stream = Some(stream);
+        reactor.arm(session.key, &mut state.armed, deadline);
+        drop(state);
+        Ok(session)
+    }
+
+    /// Tells whether the handshake is over.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
+    }
+
+    /// Closes the connection.
+    pub(super) fn close(&self, reason: DisconnectReason) {
+        let mut after = Aftermath::default();
+        let mut state = self.state.lock();
+        self.end(&mut state, reason, &mut after);
+        drop(state);
+        self.settle(after);
+    }
+
+    /// Does something with the locked state, closes the connection if that failed, and then does what is left.
+    fn run(&self, work: impl FnOnce(&mut State, &mut Aftermath) -> Result<(), DisconnectReason>) {
+        let mut after = Aftermath::default();
+        let mut state = self.state.lock();
+        if state.stream.is_none() {
+            return;
+        }
+        if let Err(reason) = work(&mut state, &mut after) {
+            self.end(&mut state, reason, &mut after);
+        }
+        drop(state);
+        self.settle(after);
+    }
+
+    /// The stream can tell by now whether the connection was made.
+    fn check_connected(
+        &self,
+        state: &mut State,
+        now: Instant,
+        after: &mut Aftermath,
+    ) -> Result<(), DisconnectReason> {
+        let Some(stream) = &state.stream else { return Ok(()) };
+        match stream.take_connect_error() {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => return Ok(()),
+            Err(error) => return Err(DisconnectReason::Io(error.kind())),
+        }
+        state.connecting = false;
+        state.address = stream.peer_name();
+        // The handshake has its own time, from here.
+        state.connection = Connection::new(Arc::clone(&self.config.zmtp), now);
+        self.reactor.mailbox.lock().timers.disarm(self.key, &mut state.armed);
+        self.reactor.arm(self.key, &mut state.armed, state.connection.poll_timeout());
+        after.events.push(Event::Connected {
+            endpoint: self.origin.endpoint().clone(),
+            address: state.address.clone(),
+        });
+        Ok(())
+    }
+
+    /// The handshake is done: from now on the pipe is in use.
+    fn go_ready(
+        &self,
+        state: &mut State,
+        info: Arc<PeerInfo>,
+        after: &mut Aftermath,
+    ) -> Result<(), DisconnectReason> {
+        let mut link = match state.waiting_link.take() {
+            Some(link) => link,
+            None => self.config.hooks.attach(self.origin.endpoint(), &info)?,
+        };
+        if let Some(owner) = self.myself.upgrade() {
+            link.end.set_owner(Some(Address { owner, pipe: link.pipe }));
+        }
+        link.end.set_sleep(pipe::WakeReader::OnPush);
+        after.connected = Some((link.pipe, Arc::clone(&info)));
+        after.address.clone_from(&state.address);
+        state.link = Some(link);
+        self.settled.store(true, Ordering::Release);
+        after.events.push(Event::HandshakeDone {
+            endpoint: self.origin.endpoint().clone(),
+            address: state.address.clone(),
+            info: PeerInfo::clone(&info),
+        });
+        Ok(())
+    }
+
+    /// Closes the connection, if it is not closed already.
+    fn end(&self, state: &mut State, reason: DisconnectReason, after: &mut Aftermath) {
+        self.send_last_words(state);
+        let Some(mut stream) = state.stream.take() else { return };
+        // Both fail only if the system has closed the descriptor by itself, and then there is nothing left to do.
+        let _ = stream.deregister(&self.reactor.registry);
+        stream.shutdown();
+        drop(stream);
+        self.reactor.remove(self.key, &mut state.armed);
+        self.set_errand(state, false);
+        self.settled.store(true, Ordering::Release);
+        let was_ready = state.link.is_some();
+        let mut link = state.link.take().or_else(|| state.waiting_link.take());
+        if let Some(link) = &mut link {
+            match &self.origin {
+                Origin::Dialed(dialer) if dialer.keeps_pipe() => after.wakes.extend(link.end.rest()),
+                _ => after.wakes.extend(link.end.close().into_iter().flatten()),
+            }
+        }
+        state.leftover = Vec::new();
+        state.unsent = Batch::new();
+        after.ended = Some(Ended {
+            reason,
+            link,
+            handed: state.handed,
+            was_ready,
+            was_connecting: state.connecting,
+            address: std::mem::take(&mut state.address),
+        });
+    }
+
+    /// Does what must not be done while the state is locked.
+    fn settle(&self, after: Aftermath) {
+        let hooks = &self.config.hooks;
+        if let (Some((pipe, info)), Some(myself)) = (after.connected, self.myself.upgrade()) {
+            hooks.connected(pipe, myself, &after.address, info);
+        }
+        fire_all(after.wakes);
+        for event in after.events {
+            hooks.emit(event);
+        }
+        let Some(ended) = after.ended else { return };
+        hooks.emit(self.describe(&ended));
+        let pipe = ended.link.as_ref().map(|link| link.pipe);
+        match &self.origin {
+            Origin::Dialed(dialer) => {
+                let kept = dialer.keeps_pipe();
+                if let Some(pipe) = pipe.filter(|_| ended.was_ready) {
+                    hooks.disconnected(pipe, ended.handed, !kept);
+                }
+                dialer.lost(ended.link.filter(|_| kept), &ended.reason, ended.was_ready);
+            }
+            Origin::Accepted(_) => {
+                if let Some(pipe) = pipe {
+                    hooks.disconnected(pipe, ended.handed, true);
+                }
+            }
+        }
+    }
+
+    fn describe(&self, ended: &Ended) -> Event {
+        let endpoint = self.origin.endpoint().clone();
+        let (address, reason) = (ended.address.clone(), ended.reason.clone());
+        if ended.was_connecting {
+            Event::ConnectFailed { endpoint, reason }
+        } else if ended.was_ready {
+            Event::Disconnected { endpoint, address, reason, in_doubt: ended.handed }
+        } else {
+            Event::HandshakeFailed { endpoint, address, reason }
+        }
+    }
+
+    /// Handles what the protocol reported beside messages.
+    fn handle_events(&self, state: &mut State, after: &mut Aftermath) -> Result<(), DisconnectReason> {
+        while let Some(event) = state.connection.poll_event() {
+            match event {
+                zmtp::Event::Ready(info) => self.go_ready(state, info, after)?,
+                // No socket type of now publishes; the protocol has counted and dropped these already.
+                zmtp::Event::Subscribe(_) | zmtp::Event::Cancel(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Source for Session {
+    fn handle_ready(self: Arc<Self>, readiness: Readiness, scratch: &mut Scratch) {
+        self.run(|state, after| {
+            state.readable |= readiness.readable || readiness.hangup;
+            state.hangup |= readiness.hangup;
+            if state.connecting {
+                self.check_connected(state, scratch.now, after)?;
+            }
+            if state.connecting {
+                return Ok(());
+            }
+            if readiness.writable && !state.unsent.is_empty() {
+                self.flush(state, after)?;
+            }
+            self.fill(state, scratch, after)?;
+            self.flush(state, after)?;
+            self.reactor.arm(self.key, &mut state.armed, state.connection.poll_timeout());
+            Ok(())
+        });
+    }
+
+    fn handle_timeout(self: Arc<Self>, now: Instant, _scratch: &mut Scratch) {
+        self.run(|state, after| {
+            state.armed = None;
+            if state.connecting {
+                let limit = self.config.options.connect_timeout.unwrap_or_default();
+                return Err(DisconnectReason::TimedOut { what: "connecting", limit });
+            }
+            state.connection.handle_timeout(now)?;
+            self.reactor.arm(self.key, &mut state.armed, state.connection.poll_timeout());
+            self.flush(state, after)
+        });
+    }
+}
+
+impl Owner for Session {
+    /// The socket has sent something, or will send nothing more: the thread that did so writes it.
+    fn activate_read(self: Arc<Self>, _pipe: usize) {
+        self.run(|state, after| self.flush_pushed(state, after));
+    }
+
+    /// The socket has read: there is room in the pipe again, and bytes may wait that no new event will announce.
+    fn activate_write(self: Arc<Self>, _pipe: usize) {
+        self.reactor.schedule(self.key);
+    }
+}

@@ -1,0 +1,217 @@
+//! The writing side of a session: pipe → protocol → stream, and when a burst is left to gather.
+
+use std::cell::RefCell;
+use std::io;
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
+
+use super::{Aftermath, Session, State};
+use crate::error::DisconnectReason;
+use crate::pipe::WakeReader;
+use crate::zmtp::Batch;
+
+/// Bytes encoded before they are written. Larger ones fall out of the second-level cache, smaller ones cost more
+/// system calls.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// Bytes written in one go before other sessions get their turn.
+const WRITE_BUDGET: usize = 1024 * 1024;
+
+/// Messages in a row that each get a system call of their own before a sender is taken to be in a burst.
+const EAGER_SENDS: u32 = 4;
+
+/// Two sends are "in a row" if the second begins this soon after the first was written: too soon for a sender that
+/// waits for an answer, and ten times the pause of one in a loop.
+const IN_A_ROW: Duration = Duration::from_micros(5);
+
+/// How a session's senders behave.
+#[derive(Debug, Default)]
+pub(super) struct Burst {
+    /// Messages are left to gather; see `Gathering`.
+    pub(super) gathering: bool,
+    /// Flushes that had something to write since the last tick.
+    active: bool,
+    /// Sends in a row that were each written at once.
+    eager: u32,
+    last: Option<Instant>,
+}
+
+thread_local! {
+    /// The batch that this thread encodes into: no idle connection needs one of its own.
+    static BATCH: RefCell<Batch> = RefCell::new(Batch::new());
+}
+
+impl Session {
+    /// Writes for a sender that has just put a message into an idle pipe, and notices bursts.
+    pub(super) fn flush_pushed(
+        &self,
+        state: &mut State,
+        after: &mut Aftermath,
+    ) -> Result<(), DisconnectReason> {
+        if state.burst.gathering {
+            return self.flush(state, after);
+        }
+        let in_a_row = state.burst.last.is_some_and(|last| last.elapsed() < IN_A_ROW);
+        state.burst.eager = if in_a_row { state.burst.eager + 1 } else { 0 };
+        if state.burst.eager >= EAGER_SENDS {
+            self.begin_gathering(state);
+        }
+        self.flush(state, after)?;
+        state.burst.last = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Writes what was gathered, for a thread that is about to block.
+    pub(in super::super) fn flush_gathered(&self) {
+        self.run(|state, after| self.flush(state, after));
+    }
+
+    /// Writes what was gathered. A burst in which nothing was sent since the last tick is over: returns false.
+    pub(in super::super) fn tick(&self) -> bool {
+        let mut goes_on = false;
+        self.run(|state, after| {
+            self.flush(state, after)?;
+            goes_on = std::mem::take(&mut state.burst.active);
+            if !goes_on {
+                state.burst = Burst::default();
+                self.set_sleep(state, WakeReader::OnPush);
+                self.flush(state, after)?;
+            }
+            Ok(())
+        });
+        goes_on
+    }
+
+    fn begin_gathering(&self, state: &mut State) {
+        let Some(myself) = self.myself.upgrade() else { return };
+        state.burst.gathering = true;
+        self.set_sleep(state, WakeReader::AtBytes(BATCH_BYTES as u64));
+        if self.reactor.gathering.add(myself) {
+            self.reactor.driver.set_bursting(true);
+        }
+    }
+
+    fn set_sleep(&self, state: &mut State, sleep: WakeReader) {
+        if let Some(link) = &mut state.link {
+            link.end.set_sleep(sleep);
+        }
+    }
+
+    /// Writes until there is nothing left, the system takes no more, or the budget is spent.
+    pub(super) fn flush(&self, state: &mut State, after: &mut Aftermath) -> Result<(), DisconnectReason> {
+        if state.connecting {
+            return Ok(());
+        }
+        if !state.unsent.is_empty() {
+            let mut unsent = std::mem::take(&mut state.unsent);
+            let written = self.write(state, &mut unsent);
+            state.unsent = unsent;
+            written?;
+            if !state.unsent.is_empty() {
+                return Ok(());
+            }
+            state.unsent = Batch::new();
+        }
+        self.set_errand(state, false);
+        let result = BATCH.with(|batch| match batch.try_borrow_mut() {
+            Ok(mut batch) => self.drain(state, &mut batch, after),
+            // Only a write within a write could come here; none exists, and a fresh batch is right all the same.
+            Err(_) => self.drain(state, &mut Batch::new(), after),
+        });
+        if let Some(link) = &mut state.link {
+            after.wakes.extend(link.end.release());
+        }
+        result?;
+        if state.unsent.is_empty() && state.link.as_mut().is_some_and(|link| link.end.is_finished()) {
+            return Err(DisconnectReason::Local);
+        }
+        Ok(())
+    }
+
+    /// Encodes and writes batch after batch. The batch is left empty.
+    fn drain(
+        &self,
+        state: &mut State,
+        batch: &mut Batch,
+        after: &mut Aftermath,
+    ) -> Result<(), DisconnectReason> {
+        let mut budget = WRITE_BUDGET;
+        loop {
+            state.connection.poll_transmit(batch);
+            self.encode(state, batch, after);
+            let size = batch.len();
+            if size == 0 {
+                return Ok(());
+            }
+            if let Err(reason) = self.write(state, batch) {
+                batch.clear();
+                return Err(reason);
+            }
+            if !batch.is_empty() {
+                state.unsent = batch.take_rest();
+                self.set_errand(state, true);
+                return Ok(());
+            }
+            budget = budget.saturating_sub(size);
+            if budget == 0 {
+                self.reactor.schedule(self.key);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Fills the batch from the pipe. Stops short of emptying the pipe when the batch is full.
+    fn encode(&self, state: &mut State, batch: &mut Batch, after: &mut Aftermath) {
+        let Some(link) = &mut state.link else { return };
+        while batch.len() < BATCH_BYTES {
+            let (message, wake) = link.end.pop();
+            after.wakes.extend(wake);
+            let Some(message) = message else { return };
+            state.connection.encode(message, batch);
+            state.handed += 1;
+            state.burst.active = true;
+        }
+    }
+
+    /// Writes as much of the batch as the system takes.
+    fn write(&self, state: &mut State, batch: &mut Batch) -> Result<(), DisconnectReason> {
+        let Some(stream) = &mut state.stream else { return Err(DisconnectReason::Local) };
+        while !batch.is_empty() {
+            let mut slices = SmallVec::new();
+            batch.slices(&mut slices);
+            match stream.write_vectored(&slices) {
+                Ok(written) => {
+                    drop(slices);
+                    batch.advance(written);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(DisconnectReason::Io(error.kind())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes an ERROR command that is still to be sent, as far as the system takes it at once.
+    pub(super) fn send_last_words(&self, state: &mut State) {
+        if state.connecting || !state.unsent.is_empty() || !state.connection.wants_transmit() {
+            return;
+        }
+        let mut batch = Batch::new();
+        state.connection.poll_transmit(&mut batch);
+        // The connection ends either way.
+        let _ = self.write(state, &mut batch);
+    }
+
+    /// Notes whether the system has to be waited for, which the I/O thread does if nobody else drives.
+    pub(super) fn set_errand(&self, state: &mut State, errand: bool) {
+        if std::mem::replace(&mut state.errand, errand) == errand {
+            return;
+        }
+        if errand {
+            self.reactor.add_errand();
+        } else {
+            self.reactor.remove_errand();
+        }
+    }
+}
