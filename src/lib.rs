@@ -1,5 +1,6 @@
 //! Brokerless messaging sockets that speak ZeroMQ's protocol.
 
+mod context;
 mod endpoint;
 mod error;
 mod message;
@@ -10,11 +11,13 @@ mod peer;
 mod pipe;
 mod reactor;
 mod slab;
+mod socket;
 mod stats;
 mod sync;
 mod transport;
 mod zmtp;
 
+pub use context::Context;
 pub use endpoint::{Endpoint, Host, IntoEndpoint, IpcEndpoint, TcpEndpoint};
 pub use error::{
     BindError, ConnectError, DetachError, DisconnectReason, EndpointError, RecvError, SendError,
@@ -24,4 +27,5 @@ pub use message::{Frame, INLINE_CAPACITY, Message};
 pub use monitor::Event;
 pub use options::Keepalive;
 pub use peer::{PeerInfo, RoutingId, SocketType};
+pub use socket::{Buildable, Builder, Monitor, Pull, Push};
 pub use stats::{CloseReport, Count, DropReason, Drops, PeerStats, SocketStats, Traffic};

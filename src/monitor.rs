@@ -117,6 +117,10 @@ impl EventQueue {
         self.events.pop_front()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped
     }

@@ -31,6 +31,9 @@ pub(crate) trait Pattern: Default + Send + 'static {
     /// The type that goes into READY.
     const TYPE: SocketType;
 
+    /// Whether sockets of this type receive messages at all.
+    const RECEIVES: bool;
+
     /// A pipe was added; it may hold messages already, and take some.
     fn attach(&mut self, pipe: usize);
 

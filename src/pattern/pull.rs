@@ -16,6 +16,7 @@ pub(crate) struct PullPattern {
 
 impl Pattern for PullPattern {
     const TYPE: SocketType = SocketType::Pull;
+    const RECEIVES: bool = true;
 
     fn attach(&mut self, pipe: usize) {
         self.inbound.activate(pipe);

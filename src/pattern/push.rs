@@ -16,6 +16,7 @@ pub(crate) struct PushPattern {
 
 impl Pattern for PushPattern {
     const TYPE: SocketType = SocketType::Push;
+    const RECEIVES: bool = false;
 
     fn attach(&mut self, pipe: usize) {
         self.out.activate(pipe);

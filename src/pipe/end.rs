@@ -130,13 +130,18 @@ impl PipeEnd {
 
     /// Lets go of what was read, ahead of the low-water mark.
     pub(crate) fn release(&mut self) -> Option<Wake> {
-        if self.read == Load::default() {
+        if self.read.messages == 0 {
             return None;
         }
         let mut lane = self.rx.0.lock();
         let due = lane.ring.release(std::mem::take(&mut self.read));
         self.step = lane.ring.limits().step();
         lane.wake_writer_if(due)
+    }
+
+    /// Tells whether the other end will send nothing more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.rx.0.lock().ring.is_writer_closed()
     }
 
     /// Tells whether the other end was closed and everything from it read.

@@ -8,6 +8,7 @@
 //! * Readiness is edge-triggered: after an event, read or write until `WouldBlock`.
 //! * What only Unix has stays in here. Elsewhere ipc endpoints give [`Unsupported`](io::ErrorKind::Unsupported).
 
+pub(crate) mod inproc;
 #[cfg(unix)]
 mod ipc;
 mod stream;

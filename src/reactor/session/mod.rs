@@ -189,7 +189,7 @@ impl Session {
     }
 
     /// Closes the connection.
-    pub(super) fn close(&self, reason: DisconnectReason) {
+    pub(crate) fn close(&self, reason: DisconnectReason) {
         let mut after = Aftermath::default();
         let mut state = self.state.lock();
         self.end(&mut state, reason, &mut after);

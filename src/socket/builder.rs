@@ -1,0 +1,203 @@
+//! The builder of sockets: chainable setters, each with its default, unit, range and cost.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::context::Context;
+use crate::options::{Keepalive, Options};
+use crate::peer::RoutingId;
+
+/// A socket type that a [`Builder`] can make.
+pub trait Buildable: Sealed {}
+
+/// Keeps [`Buildable`] to the types of this crate.
+pub trait Sealed: Sized {
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "only this crate can call it")]
+    fn build(context: &Context, options: Options) -> Self;
+}
+
+/// Makes a socket with options, and more of the same kind if you like.
+///
+/// A value outside a setter's range is moved to its nearest end. Options hold for the life of the socket.
+///
+/// ```
+/// use std::time::Duration;
+/// use aqueduct::Push;
+///
+/// let push = Push::builder().send_hwm(10_000).send_timeout(Some(Duration::from_secs(1))).build();
+/// # drop(push);
+/// ```
+pub struct Builder<S> {
+    context: Option<Context>,
+    options: Options,
+    makes: PhantomData<fn() -> S>,
+}
+
+impl<S> Clone for Builder<S> {
+    fn clone(&self) -> Self {
+        Self { context: self.context.clone(), options: self.options.clone(), makes: PhantomData }
+    }
+}
+
+impl<S> std::fmt::Debug for Builder<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl<S: Buildable> Builder<S> {
+    pub(super) fn new() -> Self {
+        Self { context: None, options: Options::default(), makes: PhantomData }
+    }
+
+    /// Makes the socket.
+    #[must_use]
+    pub fn build(&self) -> S {
+        match &self.context {
+            Some(context) => S::build(context, self.options.clone()),
+            None => S::build(&Context::default(), self.options.clone()),
+        }
+    }
+}
+
+/// Writes a setter: documentation, name, argument, and what it does with `options`.
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident($value:ident: $type:ty) |$options:ident| $set:expr;)*) => {
+        impl<S: Buildable> Builder<S> {$(
+            $(#[$doc])*
+            #[must_use]
+            pub fn $name(mut self, $value: $type) -> Self {
+                let $options = &mut self.options;
+                $set;
+                self
+            }
+        )*}
+    };
+}
+
+impl<S: Buildable> Builder<S> {
+    /// Puts the socket in this context. Default: the default context.
+    #[must_use]
+    pub fn context(mut self, context: &Context) -> Self {
+        self.context = Some(context.clone());
+        self
+    }
+
+    /// Adds a property to what this socket says of itself in the handshake; peers read it in
+    /// [`PeerInfo`](crate::PeerInfo). By convention its name begins with `X-`. Default: none. Peers take up to 64
+    /// properties and 8 KiB in all.
+    #[must_use]
+    pub fn property(mut self, name: &str, value: impl Into<Bytes>) -> Self {
+        self.options.link.properties.push((name.to_owned(), value.into()));
+        self
+    }
+}
+
+setters! {
+    /// Messages that may wait in one peer's outgoing queue. Default 1,000; 0 means no limit. A queue costs 72 bytes
+    /// for each message it has held at once, beside bodies above 70 bytes.
+    send_hwm(messages: usize) |options| options.send_hwm = messages;
+
+    /// Messages that may wait for `recv` from one peer. Default 1,000; 0 means no limit.
+    recv_hwm(messages: usize) |options| options.recv_hwm = messages;
+
+    /// Bytes that may wait in one peer's outgoing queue: bodies, and 64 for each frame. Default 64 MiB; 0 means no
+    /// limit. The last message may go past it. A limit near the size of the processor's cache makes large messages
+    /// faster.
+    send_hwm_bytes(bytes: usize) |options| options.send_hwm_bytes = bytes;
+
+    /// Bytes that may wait for `recv` from one peer, counted as for [`send_hwm_bytes`](Self::send_hwm_bytes).
+    /// Default 64 MiB; 0 means no limit.
+    recv_hwm_bytes(bytes: usize) |options| options.recv_hwm_bytes = bytes;
+
+    /// How long closing waits for messages to be written. Default 5 s; zero gives up at once, `None` waits for ever.
+    linger(time: Option<Duration>) |options| options.linger = time;
+
+    /// How long `send` waits for room. Default `None`: for ever.
+    send_timeout(time: Option<Duration>) |options| options.send_timeout = time;
+
+    /// How long `recv` waits for a message. Default `None`: for ever.
+    recv_timeout(time: Option<Duration>) |options| options.recv_timeout = time;
+
+    /// Whether messages are queued only for peers that are connected. Default `false`: an endpoint connected to
+    /// takes messages from the start, and keeps them while its peer is away.
+    immediate(yes: bool) |options| options.immediate = yes;
+
+    /// Whether a queue keeps only its newest message, whatever the high-water marks. Default `false`. What is
+    /// replaced is counted as [`Conflated`](crate::DropReason::Conflated).
+    conflate(yes: bool) |options| options.conflate = yes;
+
+    /// The largest message that is taken from a peer, in bytes over all frames. Default 256 MiB; at most `isize::MAX`.
+    /// Memory is reserved as the bytes arrive. A peer that sends more is disconnected.
+    max_message_size(bytes: usize) |options| options.link.max_message_size = bytes.min(isize::MAX as usize);
+
+    /// The most frames of a message that is taken from a peer. Default 65,536; at least 1.
+    max_message_parts(parts: usize) |options| options.link.max_message_parts = parts.max(1);
+
+    /// How long a new connection may take to say who it is. Default 10 s; at least 1 ms.
+    handshake_timeout(time: Duration) |options| {
+        options.link.handshake_timeout = time.max(Duration::from_millis(1));
+    };
+
+    /// How long a peer may pause in the middle of a message. Default 60 s; at least 1 ms.
+    stall_timeout(time: Duration) |options| options.link.stall_timeout = time.max(Duration::from_millis(1));
+
+    /// How many accepted connections of an endpoint may be in their handshake at once; more, and the oldest is shed.
+    /// Default 1,024; at least 1.
+    max_handshakes(count: usize) |options| options.link.max_handshakes = count.max(1);
+
+    /// How often a peer is asked for a sign of life. Default 15 s; `None` never asks. Peers that speak ZMTP 3.0 are
+    /// never asked.
+    heartbeat_interval(time: Option<Duration>) |options| {
+        options.link.heartbeat_interval = time.filter(|time| !time.is_zero());
+    };
+
+    /// How long a peer that was asked may stay silent. Default 45 s; at least 1 ms.
+    heartbeat_timeout(time: Duration) |options| {
+        options.link.heartbeat_timeout = time.max(Duration::from_millis(1));
+    };
+
+    /// How long the peer should wait for a sign of life from us before it gives us up. Default `None`: as it likes. In
+    /// tenths of a second, at most 65.5 s.
+    heartbeat_ttl(time: Option<Duration>) |options| options.link.heartbeat_ttl = time;
+
+    /// How long an attempt to connect may take. Default 10 s; `None` leaves it to the system.
+    connect_timeout(time: Option<Duration>) |options| options.link.connect_timeout = time;
+
+    /// The pause before the first attempt to connect again; it doubles with each that fails, and up to half of it is
+    /// taken away at random. Default 100 ms; `None` never connects again.
+    reconnect_interval(time: Option<Duration>) |options| options.link.reconnect_interval = time;
+
+    /// The longest pause between attempts to connect. Default 30 s.
+    reconnect_interval_max(time: Duration) |options| options.link.reconnect_interval_max = time;
+
+    /// The name under which a ROUTER knows this socket. Default: none, and the ROUTER makes one up.
+    routing_id(id: RoutingId) |options| options.link.routing_id = id;
+
+    /// Connections that the system keeps for us until we accept them. Default 1,024.
+    backlog(connections: u32) |options| options.link.transport.backlog = connections;
+
+    /// Whether names resolve to IPv6 addresses too, and `*` listens on them. Default `false`.
+    ipv6(yes: bool) |options| options.link.transport.ipv6 = yes;
+
+    /// Whether TCP sends at once rather than wait to fill a packet. Default `true`.
+    nodelay(yes: bool) |options| options.link.transport.nodelay = yes;
+
+    /// TCP's own probes of an idle connection. Default `None`: as the system has it.
+    keepalive(probes: Option<Keepalive>) |options| options.link.transport.keepalive = probes;
+
+    /// The system's buffer for outgoing bytes of one connection. Default `None`: as the system has it.
+    send_buffer(bytes: Option<usize>) |options| options.link.transport.send_buffer = bytes;
+
+    /// The system's buffer for incoming bytes of one connection. Default `None`: as the system has it.
+    recv_buffer(bytes: Option<usize>) |options| options.link.transport.recv_buffer = bytes;
+
+    /// The type of service of IPv4 packets, the traffic class of IPv6 ones. Default `None`: as the system has it.
+    tos(value: Option<u8>) |options| options.link.transport.tos = value;
+
+    /// The network interface that connections go through (Linux). Default `None`: any.
+    bind_to_device(name: Option<String>) |options| options.link.transport.bind_to_device = name;
+}

@@ -1,0 +1,326 @@
+//! The core of a socket: the lock, what it guards, and how a message is tried.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
+
+use super::monitor::Journal;
+use super::waiters::{Signal, Waiters};
+use crate::context::{self, Context};
+use crate::error::{TryRecvError, TrySendError};
+use crate::message::Message;
+use crate::options::Options;
+use crate::pattern::{Pattern, Pipes, Wakes};
+use crate::peer::PeerInfo;
+use crate::pipe::{Limits, PipeLimits, fire_all};
+use crate::reactor::{Alarm, Dialer, LinkConfig, Listener, Reactor, Session, Waiter};
+use crate::stats::{DropReason, PeerStats, SocketStats, Traffic};
+use crate::sync::Mutex;
+use crate::{Endpoint, zmtp};
+
+/// What all handles of a socket share.
+pub(crate) struct Core<P: Pattern> {
+    pub(super) myself: Weak<Self>,
+    pub(super) context: Arc<context::Shared>,
+    pub(super) options: Options,
+    pub(super) zmtp: Arc<zmtp::Config>,
+    /// Set with the first endpoint that needs one.
+    pub(super) reactor: OnceLock<Arc<Reactor>>,
+    pub(super) journal: Journal,
+    pub(super) state: Mutex<State<P>>,
+}
+
+/// What the socket's lock guards.
+pub(super) struct State<P> {
+    pub(super) pattern: P,
+    pub(super) pipes: Pipes,
+    /// What is known of each pipe, by the same keys.
+    pub(super) peers: HashMap<usize, Peer>,
+    pub(super) endpoints: Vec<Attachment>,
+    pub(super) receivers: Waiters,
+    pub(super) senders: Waiters,
+    /// Those who wait for peers to come, or for the socket to be closed.
+    pub(super) watchers: Waiters,
+    pub(super) phase: Phase,
+    /// The traffic of pipes that are gone.
+    pub(super) gone: Traffic,
+    /// Pipes found closed and empty, to be removed; kept here to keep its memory.
+    pub(super) finished: Vec<usize>,
+    /// Messages to give back when the socket is closed.
+    pub(super) returned: Vec<Message>,
+    pub(super) linger: Option<Alarm>,
+    pub(super) context_key: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    /// Flushing, for as long as linger allows.
+    Closing,
+    Closed,
+}
+
+/// What is known of a pipe beside its ends.
+pub(super) struct Peer {
+    pub(super) endpoint: Endpoint,
+    pub(super) address: Option<String>,
+    pub(super) info: Option<Arc<PeerInfo>>,
+    /// The connection, if there is one and it is not inproc.
+    pub(super) session: Option<Arc<Session>>,
+    pub(super) connected: bool,
+    /// The pipe has no far end any more; it stays until it is read.
+    pub(super) gone: bool,
+    /// The application has disconnected from it.
+    pub(super) leaving: bool,
+    /// The pattern knows the pipe.
+    pub(super) attached: bool,
+    pub(super) connections: u64,
+    pub(super) in_doubt: u64,
+}
+
+/// An endpoint that the socket is bound or connected to.
+pub(super) enum Attachment {
+    Listener(Arc<Listener>),
+    Dialer {
+        dialer: Arc<Dialer>,
+        /// Its pipe, if that outlives connections.
+        pipe: Option<usize>,
+    },
+    InprocName(String),
+    InprocPipe {
+        endpoint: Endpoint,
+        pipe: usize,
+    },
+}
+
+impl Peer {
+    pub(super) fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            address: None,
+            info: None,
+            session: None,
+            connected: false,
+            gone: false,
+            leaving: false,
+            attached: false,
+            connections: 0,
+            in_doubt: 0,
+        }
+    }
+
+    fn complete(&self, mut traffic: Traffic) -> Traffic {
+        traffic.in_doubt = self.in_doubt;
+        traffic.reconnects = self.connections.saturating_sub(1);
+        traffic
+    }
+}
+
+impl<P: Pattern> Core<P> {
+    pub(super) fn new(context: &Context, options: Options) -> Arc<Self> {
+        let core = Arc::new_cyclic(|myself| Self {
+            myself: Weak::clone(myself),
+            context: Arc::clone(context.shared()),
+            zmtp: Arc::new(zmtp::Config::new(P::TYPE, &options.link)),
+            options,
+            reactor: OnceLock::new(),
+            journal: Journal::default(),
+            state: Mutex::new(State {
+                pattern: P::default(),
+                pipes: Pipes::default(),
+                peers: HashMap::new(),
+                endpoints: Vec::new(),
+                receivers: Waiters::default(),
+                senders: Waiters::default(),
+                watchers: Waiters::default(),
+                phase: Phase::Open,
+                gone: Traffic::default(),
+                finished: Vec::new(),
+                returned: Vec::new(),
+                linger: None,
+                context_key: usize::MAX,
+            }),
+        });
+        let weak: Weak<dyn context::Shutdown> = Arc::downgrade(&core) as _;
+        core.state.lock().context_key = core.context.add_socket(weak);
+        core
+    }
+
+    /// Sends a message if a pipe can take it now.
+    #[inline]
+    pub(super) fn try_send(&self, message: Message) -> Result<(), TrySendError> {
+        let mut wakes = Wakes::new();
+        let mut state = self.state.lock();
+        if state.phase != Phase::Open {
+            return Err(TrySendError::Closed(message));
+        }
+        let State { pattern, pipes, .. } = &mut *state;
+        let result = pattern.send(pipes, message, &mut wakes);
+        let next = if state.senders.is_empty() { None } else { state.next_sender() };
+        drop(state);
+        fire_all(wakes);
+        next.into_iter().for_each(Signal::fire);
+        result.map_err(TrySendError::Full)
+    }
+
+    /// Receives a message if one is here.
+    #[inline]
+    pub(super) fn try_recv(&self) -> Result<Message, TryRecvError> {
+        let mut wakes = Wakes::new();
+        let mut state = self.state.lock();
+        let received = state.recv(&mut wakes);
+        let closed = state.phase != Phase::Open;
+        let next = if state.receivers.is_empty() { None } else { state.next_receiver() };
+        drop(state);
+        fire_all(wakes);
+        next.into_iter().for_each(Signal::fire);
+        match received {
+            Some(message) => Ok(message),
+            None if closed => Err(TryRecvError::Closed),
+            None => Err(TryRecvError::Empty),
+        }
+    }
+
+    /// Blocks the calling thread until its waiter is notified, or until the deadline; runs connections meanwhile.
+    pub(super) fn block(&self, waiter: &Arc<Waiter>, deadline: Option<Instant>) {
+        match self.reactor.get() {
+            Some(reactor) => reactor.wait(waiter, deadline),
+            None => {
+                waiter.park(deadline);
+            }
+        }
+    }
+
+    /// The socket's reactor, chosen when it is first needed.
+    pub(super) fn reactor(&self) -> io::Result<&Arc<Reactor>> {
+        if let Some(reactor) = self.reactor.get() {
+            return Ok(reactor);
+        }
+        let reactor = self.context.reactor()?;
+        Ok(self.reactor.get_or_init(|| reactor))
+    }
+
+    /// What the connections of an endpoint need to know.
+    pub(super) fn link_config(&self) -> Option<Arc<LinkConfig>> {
+        Some(Arc::new(LinkConfig {
+            hooks: self.myself.upgrade()?,
+            zmtp: Arc::clone(&self.zmtp),
+            options: self.options.link.clone(),
+            receives: P::RECEIVES,
+        }))
+    }
+
+    /// The limits of a pipe, seen from the socket; a conflating pipe needs none.
+    pub(super) fn pipe_limits(&self) -> PipeLimits {
+        let options = &self.options;
+        if options.conflate {
+            return PipeLimits { send: Limits::NONE, recv: Limits::NONE };
+        }
+        PipeLimits {
+            send: Limits::new(options.send_hwm, options.send_hwm_bytes),
+            recv: Limits::new(options.recv_hwm, options.recv_hwm_bytes),
+        }
+    }
+
+    pub(super) fn stats(&self) -> SocketStats {
+        let state = self.state.lock();
+        let mut stats = SocketStats {
+            total: state.gone.clone(),
+            peers: Vec::with_capacity(state.peers.len()),
+            monitor_dropped: self.journal.dropped(),
+        };
+        for (key, end) in state.pipes.iter() {
+            let Some(peer) = state.peers.get(&key) else { continue };
+            let traffic = peer.complete(end.traffic());
+            stats.total.merge(&traffic);
+            if !peer.gone {
+                stats.peers.push(PeerStats {
+                    endpoint: peer.endpoint.clone(),
+                    address: peer.address.clone(),
+                    info: peer.info.as_deref().cloned(),
+                    traffic,
+                });
+            }
+        }
+        stats
+    }
+}
+
+impl<P: Pattern> State<P> {
+    /// Receives from the pattern, and clears away pipes that turn out to be finished.
+    #[inline]
+    fn recv(&mut self, wakes: &mut Wakes) -> Option<Message> {
+        if self.phase != Phase::Open {
+            return None;
+        }
+        let message = self.pattern.recv(&mut self.pipes, wakes, &mut self.finished);
+        while let Some(key) = self.finished.pop() {
+            if self.peers.get(&key).is_some_and(|peer| peer.gone) {
+                self.remove_pipe(key);
+            }
+        }
+        message
+    }
+
+    /// Chooses who may receive next, if there is anything to receive.
+    pub(super) fn next_receiver(&mut self) -> Option<Signal> {
+        let ready = self.phase != Phase::Open || self.pattern.can_recv(&mut self.pipes);
+        if ready { self.receivers.tell_one() } else { None }
+    }
+
+    /// Chooses who may send next, if anything can be sent.
+    pub(super) fn next_sender(&mut self) -> Option<Signal> {
+        let ready = self.phase != Phase::Open || self.pattern.can_send(&mut self.pipes);
+        if ready { self.senders.tell_one() } else { None }
+    }
+
+    pub(super) fn connected_peers(&self) -> usize {
+        self.peers.values().filter(|peer| peer.connected).count()
+    }
+
+    /// The far end of a pipe will never read again: what it has not read is dropped, or returned by a closing socket.
+    pub(super) fn write_off(&mut self, key: usize) {
+        let Some(peer) = self.peers.get(&key) else { return };
+        let reason = if peer.leaving { DropReason::Disconnected } else { DropReason::PeerGone };
+        let Some(end) = self.pipes.get_mut(key) else { return };
+        let rest = end.reclaim();
+        let count = rest.len() as u64;
+        if self.phase == Phase::Open {
+            self.gone.dropped.add(reason, count);
+        } else {
+            self.gone.returned += count;
+            self.returned.extend(rest);
+        }
+    }
+
+    /// Forgets a pipe and keeps its counts.
+    pub(super) fn remove_pipe(&mut self, key: usize) {
+        self.pattern.detach(key);
+        let (Some(end), Some(peer)) = (self.pipes.remove(key), self.peers.remove(&key)) else { return };
+        self.gone.merge(&peer.complete(end.traffic()));
+    }
+
+    /// Everybody who waits for anything.
+    pub(super) fn everybody(&mut self) -> Vec<Signal> {
+        let mut all = self.receivers.tell_all();
+        all.extend(self.senders.tell_all());
+        all.extend(self.watchers.tell_all());
+        all
+    }
+}
+
+/// The time at which a wait ends; `None` if it never does, be it that it is too far away to be told.
+pub(super) fn deadline(timeout: Option<Duration>) -> Option<Instant> {
+    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+}
+
+/// Signals, to be fired after unlocking.
+pub(super) fn fire_signals(signals: impl IntoIterator<Item = Signal>) {
+    signals.into_iter().for_each(Signal::fire);
+}
+
+/// A few signals; more than two at once are rare.
+pub(super) type Signals = SmallVec<[Signal; 2]>;

@@ -1,0 +1,192 @@
+//! bind, connect, unbind, disconnect: the endpoints of a socket.
+
+use std::io;
+use std::sync::Arc;
+
+use super::core::{Attachment, Core, Peer, Phase};
+use crate::Endpoint;
+use crate::error::{BindError, ConnectError, DetachError, EndpointError};
+use crate::monitor::Event;
+use crate::pattern::Pattern;
+use crate::peer::PeerInfo;
+use crate::pipe;
+use crate::reactor::{Dialer, Link, Listener};
+use crate::transport::inproc::{Refusal, Waiting};
+
+type Parsed = Result<Endpoint, EndpointError>;
+
+impl<P: Pattern> Core<P> {
+    pub(super) fn bind(&self, endpoint: Parsed) -> Result<Endpoint, BindError> {
+        let endpoint = endpoint?;
+        let (attachment, bound) = match &endpoint {
+            Endpoint::Inproc(name) => (self.bind_inproc(name)?, endpoint.clone()),
+            Endpoint::Tcp(_) | Endpoint::Ipc(_) => {
+                let config = self.link_config().ok_or(BindError::Closed)?;
+                let listener =
+                    self.reactor().and_then(|reactor| Listener::bind(reactor, &config, &endpoint));
+                let listener = listener
+                    .map_err(|source| BindError::Io { endpoint: endpoint.clone(), source })?;
+                let bound = listener.endpoint().clone();
+                (Attachment::Listener(listener), bound)
+            }
+        };
+        match self.add_endpoint(attachment) {
+            Ok(()) => Ok(bound),
+            Err(unused) => {
+                self.leave(&unused);
+                Err(BindError::Closed)
+            }
+        }
+    }
+
+    fn bind_inproc(&self, name: &str) -> Result<Attachment, BindError> {
+        let myself = self.myself.upgrade().ok_or(BindError::Closed)?;
+        if self.state.lock().phase != Phase::Open {
+            return Err(BindError::Closed);
+        }
+        if !self.context.names.bind(name, &(myself as _)) {
+            let endpoint = Endpoint::Inproc(name.to_owned());
+            return Err(BindError::Io { endpoint, source: io::ErrorKind::AddrInUse.into() });
+        }
+        self.journal.record(Event::Listening { endpoint: Endpoint::Inproc(name.to_owned()) });
+        Ok(Attachment::InprocName(name.to_owned()))
+    }
+
+    pub(super) fn connect(&self, endpoint: Parsed) -> Result<(), ConnectError> {
+        let endpoint = endpoint?;
+        if endpoint.is_wildcard() {
+            return Err(ConnectError::Wildcard(endpoint));
+        }
+        if self.state.lock().phase != Phase::Open {
+            return Err(ConnectError::Closed);
+        }
+        if let Endpoint::Inproc(name) = &endpoint {
+            return self.connect_inproc(name);
+        }
+        let config = self.link_config().ok_or(ConnectError::Closed)?;
+        let failed = |source| ConnectError::Io { endpoint: endpoint.clone(), source };
+        let reactor = self.reactor().map_err(failed)?;
+        // With `immediate`, a pipe exists only while there is a connection.
+        let link = (!self.options.immediate).then(|| {
+            let (near, end) = pipe::pair(self.pipe_limits(), self.options.conflate);
+            let pipe = self.add_pipe(near, Peer::new(endpoint.clone()));
+            self.attach_pipe(pipe);
+            Link { pipe, end }
+        });
+        let pipe = link.as_ref().map(|link| link.pipe);
+        let dialer = Dialer::connect(reactor, &config, &endpoint, link).map_err(failed)?;
+        match self.add_endpoint(Attachment::Dialer { dialer, pipe }) {
+            Ok(()) => Ok(()),
+            Err(unused) => {
+                self.leave(&unused);
+                Err(ConnectError::Closed)
+            }
+        }
+    }
+
+    fn connect_inproc(&self, name: &str) -> Result<(), ConnectError> {
+        let endpoint = Endpoint::Inproc(name.to_owned());
+        let (near, end) = pipe::pair(self.pipe_limits(), self.options.conflate);
+        let pipe = self.add_pipe(near, Peer::new(endpoint.clone()));
+        if !self.options.immediate {
+            self.attach_pipe(pipe);
+        }
+        let core = self.myself.clone();
+        let accepted = Box::new(move |socket_type| {
+            if let Some(core) = core.upgrade() {
+                core.inproc_connected(pipe, socket_type);
+            }
+        });
+        let mut info = PeerInfo::new(P::TYPE);
+        info.routing_id = self.options.link.routing_id.clone();
+        info.properties.clone_from(&self.options.link.properties);
+        let waiting = Waiting { end, info: Arc::new(info), accepted };
+        let refusal = match self.context.names.connect(name, waiting) {
+            Ok(()) => {
+                return self
+                    .add_endpoint(Attachment::InprocPipe { endpoint, pipe })
+                    .map_err(|_| ConnectError::Closed);
+            }
+            Err(refusal) => refusal,
+        };
+        self.state.lock().remove_pipe(pipe);
+        Err(match refusal {
+            Refusal::Incompatible(theirs) => ConnectError::Incompatible { ours: P::TYPE, theirs },
+            Refusal::TooMany => {
+                ConnectError::Io { endpoint, source: io::ErrorKind::ConnectionRefused.into() }
+            }
+        })
+    }
+
+    pub(super) fn unbind(&self, endpoint: Parsed) -> Result<(), DetachError> {
+        let endpoint = endpoint?;
+        let found = self.take_endpoint(|attachment| match (attachment, &endpoint) {
+            (Attachment::Listener(listener), _) => *listener.endpoint() == endpoint,
+            (Attachment::InprocName(name), Endpoint::Inproc(wanted)) => name == wanted,
+            _ => false,
+        })?;
+        let attachment = found.ok_or(DetachError::NotAttached(endpoint))?;
+        self.leave(&attachment);
+        Ok(())
+    }
+
+    pub(super) fn disconnect(&self, endpoint: Parsed) -> Result<(), DetachError> {
+        let endpoint = endpoint?;
+        let found = self.take_endpoint(|attachment| match attachment {
+            Attachment::Dialer { dialer, .. } => *dialer.endpoint() == endpoint,
+            Attachment::InprocPipe { endpoint: own, .. } => *own == endpoint,
+            _ => false,
+        })?;
+        let attachment = found.ok_or(DetachError::NotAttached(endpoint))?;
+        self.retire(&attachment);
+        self.leave(&attachment);
+        Ok(())
+    }
+
+    /// Nothing more goes into the pipe of an endpoint; what a connection has queued still goes out.
+    fn retire(&self, attachment: &Attachment) {
+        let (Attachment::Dialer { pipe: Some(pipe), .. } | Attachment::InprocPipe { pipe, .. }) = attachment
+        else {
+            return;
+        };
+        let mut state = self.state.lock();
+        state.pattern.detach(*pipe);
+        if let Some(peer) = state.peers.get_mut(pipe) {
+            peer.leaving = true;
+        }
+        let wakes = match (attachment, state.pipes.get_mut(*pipe)) {
+            (_, None) => return,
+            (Attachment::InprocPipe { .. }, Some(end)) => {
+                let wakes = end.close();
+                state.remove_inproc_pipe(*pipe);
+                wakes
+            }
+            (_, Some(end)) => [end.finish(), None, None],
+        };
+        // What has come in can still be received.
+        state.pattern.activate_read(*pipe);
+        drop(state);
+        pipe::fire_all(wakes.into_iter().flatten());
+    }
+
+    fn add_endpoint(&self, attachment: Attachment) -> Result<(), Attachment> {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Open {
+            return Err(attachment);
+        }
+        state.endpoints.push(attachment);
+        Ok(())
+    }
+
+    fn take_endpoint(
+        &self,
+        is_wanted: impl Fn(&Attachment) -> bool,
+    ) -> Result<Option<Attachment>, DetachError> {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Open {
+            return Err(DetachError::Closed);
+        }
+        let at = state.endpoints.iter().position(is_wanted);
+        Ok(at.map(|at| state.endpoints.remove(at)))
+    }
+}

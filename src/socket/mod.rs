@@ -1,0 +1,22 @@
+//! Sockets: the typed public face, and the core that all types share.
+//!
+//! Contract. [`Core`](core::Core) has the one lock of a socket, around its pattern, its pipes and its waiters. It is
+//! held for the few instructions that it takes to choose a pipe, and never while calling a session, a listener, a
+//! dialer or an application: wake-ups are collected and fired after unlocking. A socket type is a handle whose methods
+//! are the verbs that make sense for it; the verbs themselves are written once.
+
+mod builder;
+mod closing;
+mod core;
+mod endpoints;
+mod hooks;
+mod monitor;
+mod pull;
+mod push;
+mod verbs;
+mod waiters;
+
+pub use builder::{Buildable, Builder};
+pub use monitor::Monitor;
+pub use pull::Pull;
+pub use push::Push;

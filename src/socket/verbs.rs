@@ -1,0 +1,455 @@
+//! The verbs, written once: blocking with and without a deadline, trying, and async; and the macros that give them to
+//! the types for which they make sense.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::core::{Core, State, deadline, fire_signals};
+use super::waiters::{Signal, Waiters};
+use crate::error::{RecvError, SendError, TryRecvError, TrySendError, WaitError};
+use crate::message::Message;
+use crate::pattern::Pattern;
+use crate::reactor::Waiter;
+use crate::stats::CloseReport;
+
+/// Chooses one of the socket's sets of waiters.
+pub(super) trait Queue<P>: Fn(&mut State<P>) -> &mut Waiters + Copy {}
+impl<P, F: Fn(&mut State<P>) -> &mut Waiters + Copy> Queue<P> for F {}
+
+/// Chooses who is to be told in place of somebody who was told and leaves.
+type PassOn<P> = fn(&mut State<P>) -> Option<Signal>;
+
+impl<P: Pattern> Core<P> {
+    pub(super) fn send(&self, message: Message, timeout: Option<Duration>) -> Result<(), SendError> {
+        let mut unsent = match self.try_send(message) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(message)) => return Err(SendError::Closed(message)),
+            Err(TrySendError::Full(message)) => Some(message),
+        };
+        let sent = self.wait_for(
+            |state| &mut state.senders,
+            State::next_sender,
+            deadline(timeout),
+            || self.try_unsent(&mut unsent),
+        );
+        match sent {
+            Some(result) => result,
+            None => Err(SendError::Timeout(unsent.unwrap_or_default())),
+        }
+    }
+
+    pub(super) fn recv(&self, timeout: Option<Duration>) -> Result<Message, RecvError> {
+        match self.try_recv() {
+            Ok(message) => return Ok(message),
+            Err(TryRecvError::Closed) => return Err(RecvError::Closed),
+            Err(TryRecvError::Empty) => {}
+        }
+        let received = self.wait_for(
+            |state| &mut state.receivers,
+            State::next_receiver,
+            deadline(timeout),
+            || self.try_received(),
+        );
+        received.unwrap_or(Err(RecvError::Timeout))
+    }
+
+    pub(super) fn wait_for_peers(&self, expected: usize, timeout: Duration) -> Result<(), WaitError> {
+        let came = self.wait_for(
+            |state| &mut state.watchers,
+            |_| None,
+            deadline(Some(timeout)),
+            || self.has_peers(expected),
+        );
+        let got = || self.state.lock().connected_peers();
+        came.unwrap_or_else(|| Err(WaitError::Timeout { expected, got: got() }))
+    }
+
+    /// Blocks until `attempt` succeeds or the deadline is there. `queue` is where to wait.
+    pub(super) fn wait_for<T>(
+        &self,
+        queue: impl Queue<P>,
+        pass_on: PassOn<P>,
+        deadline: Option<Instant>,
+        mut attempt: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        let waiter = Waiter::current();
+        loop {
+            let id = queue(&mut self.state.lock()).add(Signal::Thread(waiter.clone()));
+            // What happened before we joined would not be told to us.
+            let early = attempt();
+            if early.is_none() && !deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                self.block(&waiter, deadline);
+            }
+            self.stop_waiting(queue, pass_on, id);
+            if let Some(done) = early.or_else(&mut attempt) {
+                return Some(done);
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return None;
+            }
+        }
+    }
+
+    /// Leaves a set of waiters, and passes on the word if it was told and somebody else can use it.
+    fn stop_waiting(&self, queue: impl Queue<P>, pass_on: PassOn<P>, id: u64) {
+        let mut state = self.state.lock();
+        let next = if queue(&mut state).remove(id) { pass_on(&mut state) } else { None };
+        drop(state);
+        fire_signals(next);
+    }
+
+    fn try_unsent(&self, unsent: &mut Option<Message>) -> Option<Result<(), SendError>> {
+        match self.try_send(unsent.take()?) {
+            Ok(()) => Some(Ok(())),
+            Err(TrySendError::Closed(message)) => Some(Err(SendError::Closed(message))),
+            Err(TrySendError::Full(message)) => {
+                *unsent = Some(message);
+                None
+            }
+        }
+    }
+
+    fn try_received(&self) -> Option<Result<Message, RecvError>> {
+        match self.try_recv() {
+            Ok(message) => Some(Ok(message)),
+            Err(TryRecvError::Closed) => Some(Err(RecvError::Closed)),
+            Err(TryRecvError::Empty) => None,
+        }
+    }
+
+    fn has_peers(&self, expected: usize) -> Option<Result<(), WaitError>> {
+        let state = self.state.lock();
+        if state.phase != super::core::Phase::Open {
+            return Some(Err(WaitError::Closed));
+        }
+        (state.connected_peers() >= expected).then_some(Ok(()))
+    }
+
+    pub(super) fn send_async(&self, message: Message) -> impl Future<Output = Result<(), SendError>> + Send {
+        let mut unsent = Some(message);
+        Waiting::new(
+            self,
+            |state| &mut state.senders,
+            State::next_sender,
+            move || self.try_unsent(&mut unsent),
+        )
+    }
+
+    pub(super) fn recv_async(&self) -> impl Future<Output = Result<Message, RecvError>> + Send {
+        Waiting::new(
+            self,
+            |state| &mut state.receivers,
+            State::next_receiver,
+            || self.try_received(),
+        )
+    }
+
+    pub(super) fn wait_for_peers_async(
+        &self,
+        expected: usize,
+    ) -> impl Future<Output = Result<(), WaitError>> + Send {
+        Waiting::new(self, |state| &mut state.watchers, |_| None, move || self.has_peers(expected))
+    }
+
+    pub(super) fn wait_closed_async(&self) -> impl Future<Output = CloseReport> + Send {
+        Waiting::new(self, |state| &mut state.watchers, |_| None, || self.report())
+    }
+}
+
+/// A future that waits in one of a socket's sets. It takes nothing before it is ready, so dropping it loses nothing.
+struct Waiting<'a, P: Pattern, Q: Queue<P>, A> {
+    core: &'a Core<P>,
+    queue: Q,
+    pass_on: PassOn<P>,
+    attempt: A,
+    id: Option<u64>,
+    /// The reactor was told that a task waits.
+    errand: bool,
+}
+
+impl<'a, P: Pattern, T, Q: Queue<P>, A: FnMut() -> Option<T>> Waiting<'a, P, Q, A> {
+    fn new(core: &'a Core<P>, queue: Q, pass_on: PassOn<P>, attempt: A) -> Self {
+        Self { core, queue, pass_on, attempt, id: None, errand: false }
+    }
+}
+
+impl<P: Pattern, Q: Queue<P>, A> Waiting<'_, P, Q, A> {
+    fn leave(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.core.stop_waiting(self.queue, self.pass_on, id);
+        }
+        if std::mem::take(&mut self.errand)
+            && let Some(reactor) = self.core.reactor.get()
+        {
+            reactor.remove_errand();
+        }
+    }
+}
+
+impl<P: Pattern, T, Q: Queue<P> + Unpin, A: FnMut() -> Option<T> + Unpin> Future for Waiting<'_, P, Q, A> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let this = &mut *self;
+        if let Some(id) = this.id.take() {
+            this.core.stop_waiting(this.queue, |_| None, id);
+        }
+        if let Some(done) = (this.attempt)() {
+            this.leave();
+            return Poll::Ready(done);
+        }
+        let signal = Signal::Task(context.waker().clone());
+        this.id = Some((this.queue)(&mut this.core.state.lock()).add(signal));
+        // What happened before we joined would not be told to us.
+        if let Some(done) = (this.attempt)() {
+            this.leave();
+            return Poll::Ready(done);
+        }
+        if let Some(reactor) = this.core.reactor.get() {
+            reactor.flush_gathered();
+            if !std::mem::replace(&mut this.errand, true) {
+                reactor.add_errand();
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl<P: Pattern, Q: Queue<P>, A> Drop for Waiting<'_, P, Q, A> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// Gives a type what every socket has.
+macro_rules! common_verbs {
+    ($socket:ident, $pattern:ty) => {
+        impl $socket {
+            /// Makes a socket with default options in the default context.
+            #[must_use]
+            pub fn new() -> Self {
+                Self::builder().build()
+            }
+
+            /// Returns a builder, to set options.
+            #[must_use]
+            pub fn builder() -> $crate::Builder<Self> {
+                $crate::Builder::new()
+            }
+
+            /// Listens at an endpoint, and returns it with wildcards resolved.
+            ///
+            /// # Errors
+            ///
+            /// The text is no endpoint, or the system refuses: `AddrInUse` if somebody else is there.
+            pub fn bind(
+                &self,
+                endpoint: impl $crate::IntoEndpoint,
+            ) -> Result<$crate::Endpoint, $crate::BindError> {
+                self.0.0.bind(endpoint.into_endpoint())
+            }
+
+            /// Connects to an endpoint, and keeps it connected. Returns at once: the peer may come later, and
+            /// whatever keeps it away is a [monitor](Self::monitor) event, not an error.
+            ///
+            /// # Errors
+            ///
+            /// The text is no endpoint, or a wildcard; or, for inproc, the types of the sockets do not go together.
+            pub fn connect(&self, endpoint: impl $crate::IntoEndpoint) -> Result<(), $crate::ConnectError> {
+                self.0.0.connect(endpoint.into_endpoint())
+            }
+
+            /// Stops listening at an endpoint, named as [`bind`](Self::bind) returned it. Connections that came
+            /// through it stay.
+            ///
+            /// # Errors
+            ///
+            /// The socket is not bound there.
+            pub fn unbind(&self, endpoint: impl $crate::IntoEndpoint) -> Result<(), $crate::DetachError> {
+                self.0.0.unbind(endpoint.into_endpoint())
+            }
+
+            /// Ends the connection to an endpoint, named as it was connected to. What is queued for a connection that
+            /// is up still goes out; if none is up, it is dropped and counted as
+            /// [`Disconnected`](crate::DropReason::Disconnected). What has come in can still be received.
+            ///
+            /// # Errors
+            ///
+            /// The socket is not connected there.
+            pub fn disconnect(&self, endpoint: impl $crate::IntoEndpoint) -> Result<(), $crate::DetachError> {
+                self.0.0.disconnect(endpoint.into_endpoint())
+            }
+
+            /// Waits until at least `count` peers are connected, their handshakes done.
+            ///
+            /// # Errors
+            ///
+            /// They did not come in time, or the socket is closed.
+            pub fn wait_for_peers(
+                &self,
+                count: usize,
+                timeout: ::std::time::Duration,
+            ) -> Result<(), $crate::WaitError> {
+                self.0.0.wait_for_peers(count, timeout)
+            }
+
+            /// Waits until at least `count` peers are connected.
+            ///
+            /// # Errors
+            ///
+            /// The socket is closed.
+            pub async fn wait_for_peers_async(&self, count: usize) -> Result<(), $crate::WaitError> {
+                self.0.0.wait_for_peers_async(count).await
+            }
+
+            /// Returns a snapshot of the counters.
+            #[must_use]
+            pub fn stats(&self) -> $crate::SocketStats {
+                self.0.0.stats()
+            }
+
+            /// Returns the stream of what happens to this socket's connections from now on.
+            #[must_use]
+            pub fn monitor(&self) -> $crate::Monitor {
+                self.0.0.monitor()
+            }
+
+            /// Closes the socket for all its handles, and returns what could not be handed to a transport within the
+            /// linger time. Calls on other handles return `Closed`.
+            ///
+            /// Dropping the last handle does the same, but cannot return anything.
+            pub fn close(self) -> $crate::CloseReport {
+                self.0.close(self.0.0.options.linger)
+            }
+
+            /// Closes the socket as [`close`](Self::close) does, without blocking the thread.
+            pub async fn close_async(self) -> $crate::CloseReport {
+                self.0.0.begin_close(self.0.0.options.linger);
+                self.0.0.wait_closed_async().await
+            }
+        }
+
+        impl Default for $socket {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+
+        impl ::std::fmt::Debug for $socket {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.debug_struct(stringify!($socket)).finish_non_exhaustive()
+            }
+        }
+
+        impl $crate::socket::builder::Sealed for $socket {
+            fn build(context: &$crate::Context, options: $crate::options::Options) -> Self {
+                let core = $crate::socket::core::Core::new(context, options);
+                Self(::std::sync::Arc::new($crate::socket::closing::Handle(core)))
+            }
+        }
+
+        impl $crate::Buildable for $socket {}
+    };
+}
+
+/// Gives a type what sockets have that send.
+macro_rules! send_verbs {
+    ($socket:ident) => {
+        impl $socket {
+            /// Sends a message; waits while no peer can take it, for as long as the send timeout allows.
+            ///
+            /// # Errors
+            ///
+            /// Nobody could take it in time, or the socket is closed. The message is in the error.
+            pub fn send(&self, message: impl Into<$crate::Message>) -> Result<(), $crate::SendError> {
+                self.0.0.send(message.into(), self.0.0.options.send_timeout)
+            }
+
+            /// Sends a message if a peer can take it now.
+            ///
+            /// # Errors
+            ///
+            /// No peer can take it, or the socket is closed. The message is in the error.
+            pub fn try_send(&self, message: impl Into<$crate::Message>) -> Result<(), $crate::TrySendError> {
+                self.0.0.try_send(message.into())
+            }
+
+            /// Sends a message; waits at most this long while no peer can take it.
+            ///
+            /// # Errors
+            ///
+            /// Nobody could take it in time, or the socket is closed. The message is in the error.
+            pub fn send_timeout(
+                &self,
+                message: impl Into<$crate::Message>,
+                timeout: ::std::time::Duration,
+            ) -> Result<(), $crate::SendError> {
+                self.0.0.send(message.into(), Some(timeout))
+            }
+
+            /// Sends a message without blocking the thread: on any executor. If the future is dropped before it is
+            /// ready, the message was not sent.
+            ///
+            /// # Errors
+            ///
+            /// The socket is closed. The message is in the error.
+            pub async fn send_async(
+                &self,
+                message: impl Into<$crate::Message>,
+            ) -> Result<(), $crate::SendError> {
+                self.0.0.send_async(message.into()).await
+            }
+        }
+    };
+}
+
+/// Gives a type what sockets have that receive.
+macro_rules! recv_verbs {
+    ($socket:ident) => {
+        impl $socket {
+            /// Receives the next message; waits for one, for as long as the receive timeout allows.
+            ///
+            /// # Errors
+            ///
+            /// None came in time, or the socket is closed.
+            pub fn recv(&self) -> Result<$crate::Message, $crate::RecvError> {
+                self.0.0.recv(self.0.0.options.recv_timeout)
+            }
+
+            /// Receives a message if one is here.
+            ///
+            /// # Errors
+            ///
+            /// None is here, or the socket is closed.
+            pub fn try_recv(&self) -> Result<$crate::Message, $crate::TryRecvError> {
+                self.0.0.try_recv()
+            }
+
+            /// Receives the next message; waits for one at most this long.
+            ///
+            /// # Errors
+            ///
+            /// None came in time, or the socket is closed.
+            pub fn recv_timeout(
+                &self,
+                timeout: ::std::time::Duration,
+            ) -> Result<$crate::Message, $crate::RecvError> {
+                self.0.0.recv(Some(timeout))
+            }
+
+            /// Receives the next message without blocking the thread: on any executor. Dropping the future before it
+            /// is ready loses nothing.
+            ///
+            /// # Errors
+            ///
+            /// The socket is closed.
+            pub async fn recv_async(&self) -> Result<$crate::Message, $crate::RecvError> {
+                self.0.0.recv_async().await
+            }
+        }
+    };
+}
+
+pub(super) use {common_verbs, recv_verbs, send_verbs};
