@@ -133,7 +133,7 @@ fn nothing_is_read_directly_that_is_nearly_there() {
 #[ignore = "a measurement"]
 fn speed() {
     const BATCH: usize = 1000;
-    const TURNS: usize = 20_000;
+    const TURNS: usize = 2000;
     let now = Instant::now();
     for len in [0, 16, 64, 70, 100, 1000] {
         let mut a = End::ready(SocketType::Push, 1, &LinkOptions::default(), now);
@@ -141,7 +141,8 @@ fn speed() {
         let message = Message::from(vec![7; len]);
         let mut batch = Batch::new();
         let mut queue = VecDeque::new();
-        let (mut encoding, mut decoding) = (std::time::Duration::ZERO, std::time::Duration::ZERO);
+        // The best turn, because the machine may be busy with other things.
+        let (mut encoding, mut decoding) = (std::time::Duration::MAX, std::time::Duration::MAX);
         for _ in 0..TURNS {
             batch.clear();
             queue.extend(std::iter::repeat_n(&message, BATCH).cloned());
@@ -149,7 +150,7 @@ fn speed() {
             while let Some(message) = queue.pop_front() {
                 a.connection.encode(message, &mut batch);
             }
-            encoding += start.elapsed();
+            encoding = encoding.min(start.elapsed());
             let mut slices: SmallVec<[IoSlice<'_>; MAX_SLICES]> = SmallVec::new();
             batch.slices(&mut slices);
             b.inbox.clear();
@@ -158,10 +159,10 @@ fn speed() {
             b.connection
                 .handle_input(&slices[0], &mut room, &mut b.inbox, start)
                 .unwrap();
-            decoding += start.elapsed();
+            decoding = decoding.min(start.elapsed());
             assert_eq!(b.inbox.len(), BATCH);
         }
-        let each = |all: std::time::Duration| all.as_nanos() as f64 / (BATCH * TURNS) as f64;
+        let each = |all: std::time::Duration| all.as_nanos() as f64 / BATCH as f64;
         println!(
             "{len} bytes: encode {:.1} ns, decode {:.1} ns",
             each(encoding),
