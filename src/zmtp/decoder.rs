@@ -108,6 +108,12 @@ impl Decoder {
         self.header_len > 0 || self.frame.is_some() || !self.parts.is_empty()
     }
 
+    /// How many bytes are set aside for the body of the current frame.
+    #[cfg(test)]
+    pub(super) fn reserved(&self) -> usize {
+        self.frame.as_ref().map_or(0, |frame| frame.body.capacity())
+    }
+
     /// Takes bytes from the front of `input` until there is a reason to stop; messages go to `inbox` on the way.
     pub(super) fn run<'a>(
         &mut self,

@@ -107,6 +107,31 @@ fn buffers_grow_with_what_arrives() {
 }
 
 #[test]
+fn buffers_grow_with_what_is_fed() {
+    const TOTAL: usize = 5 * 1024 * 1024;
+    let mut decoder = Decoder::default();
+    let mut inbox = VecDeque::new();
+    run(
+        &mut decoder,
+        &[&[2][..], &(TOTAL as u64).to_be_bytes()].concat(),
+        &mut inbox,
+    );
+    let mut arrived = 0;
+    while inbox.is_empty() {
+        let n = 30_000.min(TOTAL - arrived);
+        run(&mut decoder, &vec![7; n], &mut inbox);
+        arrived += n;
+        let earned = limits::FIRST_RESERVATION.max(limits::GROWTH * arrived);
+        assert!(
+            decoder.reserved() <= earned.min(TOTAL),
+            "{} for {arrived}",
+            decoder.reserved()
+        );
+    }
+    assert_eq!(inbox[0].byte_len(), TOTAL);
+}
+
+#[test]
 fn a_peer_that_keeps_its_word_gets_its_buffer_at_once() {
     let mut decoder = Decoder::default();
     let mut inbox = VecDeque::new();
