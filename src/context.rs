@@ -60,7 +60,13 @@ impl Context {
     /// Begins to close every socket of the context, as if each had been closed with its own linger time. Calls that
     /// wait on them return `Closed`.
     pub fn shutdown(&self) {
-        let sockets: Vec<_> = self.0.sockets.lock().iter().map(|(_, socket)| Weak::clone(socket)).collect();
+        let sockets: Vec<_> = self
+            .0
+            .sockets
+            .lock()
+            .iter()
+            .map(|(_, socket)| Weak::clone(socket))
+            .collect();
         for socket in sockets.iter().filter_map(Weak::upgrade) {
             socket.shut_down();
         }
@@ -81,7 +87,9 @@ impl Default for Context {
 
 impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("sockets", &self.0.sockets.lock().len()).finish_non_exhaustive()
+        f.debug_struct("Context")
+            .field("sockets", &self.0.sockets.lock().len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,7 +99,9 @@ impl Shared {
         let mut reactors = self.reactors.lock();
         let count = reactors.len().max(1);
         let index = self.next.fetch_add(1, Ordering::Relaxed) % count;
-        let Some(place) = reactors.get_mut(index) else { return Reactor::new() };
+        let Some(place) = reactors.get_mut(index) else {
+            return Reactor::new();
+        };
         if let Some(reactor) = place {
             return Ok(Arc::clone(reactor));
         }

@@ -29,3 +29,28 @@ pub use options::Keepalive;
 pub use peer::{PeerInfo, RoutingId, SocketType};
 pub use socket::{Buildable, Builder, Monitor, Pull, Push};
 pub use stats::{CloseReport, Count, DropReason, Drops, PeerStats, SocketStats, Traffic};
+
+/// The claims that the fuzzers check; not part of the library.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    /// How a greeting is cut does not matter.
+    pub fn greeting(data: &[u8]) {
+        crate::zmtp::fuzzing::greeting(data);
+    }
+
+    /// How a stream of frames is cut does not matter.
+    pub fn decoder(data: &[u8]) {
+        crate::zmtp::fuzzing::decoder(data);
+    }
+
+    /// Commands parse to what they are emitted from.
+    pub fn command(data: &[u8]) {
+        crate::zmtp::fuzzing::command(data);
+    }
+
+    /// Nothing that a peer does breaks a connection.
+    pub fn connection(data: &[u8]) {
+        crate::zmtp::fuzzing::connection(data);
+    }
+}

@@ -109,6 +109,16 @@ impl Frame {
         }
     }
 
+    /// Makes a frame of the first `len` bytes of `padded`, or `None` if it has not so many.
+    ///
+    /// To copy a number of bytes that the compiler knows takes a few moves and no call. The padding that is copied
+    /// along is never seen again.
+    #[inline]
+    pub(crate) fn from_padded(padded: &[u8; INLINE_CAPACITY], len: u8) -> Option<Self> {
+        let body = *padded;
+        (usize::from(len) <= INLINE_CAPACITY).then_some(Self(FrameRepr::Inline { len, body }))
+    }
+
     #[inline]
     fn inline(source: &[u8]) -> Option<Self> {
         let mut body = [0; INLINE_CAPACITY];

@@ -19,7 +19,10 @@ struct Place<T> {
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { places: Vec::new(), free: Vec::new() }
+        Self {
+            places: Vec::new(),
+            free: Vec::new(),
+        }
     }
 }
 
@@ -30,7 +33,9 @@ impl<T> Slab<T> {
             self.places.push(Place { uses: 0, value: None });
             self.places.len() - 1
         });
-        let Some(place) = self.places.get_mut(index) else { return usize::MAX };
+        let Some(place) = self.places.get_mut(index) else {
+            return usize::MAX;
+        };
         place.value = Some(value);
         (place.uses << INDEX_BITS) | index
     }
@@ -38,7 +43,10 @@ impl<T> Slab<T> {
     /// Returns the key that the next [`insert`](Self::insert) will give out.
     pub(crate) fn vacant_key(&self) -> usize {
         match self.free.last() {
-            Some(&index) => self.places.get(index).map_or(index, |place| (place.uses << INDEX_BITS) | index),
+            Some(&index) => self
+                .places
+                .get(index)
+                .map_or(index, |place| (place.uses << INDEX_BITS) | index),
             None => self.places.len(),
         }
     }

@@ -29,7 +29,11 @@ impl Drops {
     /// Returns how many messages were dropped for this reason.
     #[must_use]
     pub fn of(&self, reason: DropReason) -> u64 {
-        DropReason::ALL.iter().zip(self.0).find(|(known, _)| **known == reason).map_or(0, |(_, count)| count)
+        DropReason::ALL
+            .iter()
+            .zip(self.0)
+            .find(|(known, _)| **known == reason)
+            .map_or(0, |(_, count)| count)
     }
 
     /// Returns how many messages were dropped in all.

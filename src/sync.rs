@@ -47,7 +47,10 @@ impl Condvar {
         match timeout {
             None => self.0.wait(guard).unwrap_or_else(PoisonError::into_inner),
             Some(timeout) => {
-                self.0.wait_timeout(guard, timeout).unwrap_or_else(PoisonError::into_inner).0
+                self.0
+                    .wait_timeout(guard, timeout)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0
             }
         }
     }

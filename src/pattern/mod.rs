@@ -88,7 +88,13 @@ pub(crate) mod testing {
         let (mut keys, mut far) = (Vec::new(), Vec::new());
         for _ in 0..count {
             let limits = Limits::new(hwm, 0);
-            let (near, other) = pair(PipeLimits { send: limits, recv: limits }, false);
+            let (near, other) = pair(
+                PipeLimits {
+                    send: limits,
+                    recv: limits,
+                },
+                false,
+            );
             let key = pipes.insert(near);
             pattern.attach(key);
             keys.push(key);
@@ -98,6 +104,8 @@ pub(crate) mod testing {
     }
 
     pub(crate) fn bodies(end: &mut PipeEnd) -> Vec<String> {
-        std::iter::from_fn(|| end.pop().0).map(|m| m[0].as_str().unwrap().to_owned()).collect()
+        std::iter::from_fn(|| end.pop().0)
+            .map(|m| m[0].as_str().unwrap().to_owned())
+            .collect()
     }
 }

@@ -61,7 +61,10 @@ mod tests {
         for (name, end) in ["a", "b", "c"].iter().zip(&mut far) {
             (0..3).for_each(|at| assert!(end.push(Message::from(format!("{name}{at}"))).is_ok()));
         }
-        assert_eq!(drain(&mut pull, &mut pipes), ["a0", "b0", "c0", "a1", "b1", "c1", "a2", "b2", "c2"]);
+        assert_eq!(
+            drain(&mut pull, &mut pipes),
+            ["a0", "b0", "c0", "a1", "b1", "c1", "a2", "b2", "c2"]
+        );
     }
 
     #[test]

@@ -67,7 +67,10 @@ mod tests {
         (0..4).for_each(|body| send(&mut push, &mut pipes, body).unwrap());
         assert_eq!(send(&mut push, &mut pipes, 4), Err(Message::from("4")));
         assert_eq!(bodies(&mut far[1]), ["1", "3"]);
-        assert!(send(&mut push, &mut pipes, 4).is_err(), "nobody told the pattern yet");
+        assert!(
+            send(&mut push, &mut pipes, 4).is_err(),
+            "nobody told the pattern yet"
+        );
         push.activate_write(keys[1]);
         send(&mut push, &mut pipes, 4).unwrap();
         assert_eq!(bodies(&mut far[1]), ["4"]);

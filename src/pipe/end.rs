@@ -23,12 +23,18 @@ struct LaneState {
 impl LaneState {
     fn wake_reader_if(&self, due: bool) -> Option<Wake> {
         let address = self.reader.as_ref().filter(|_| due)?;
-        Some(Wake { address: address.clone(), to: To::Read })
+        Some(Wake {
+            address: address.clone(),
+            to: To::Read,
+        })
     }
 
     fn wake_writer_if(&self, due: bool) -> Option<Wake> {
         let address = self.writer.as_ref().filter(|_| due)?;
-        Some(Wake { address: address.clone(), to: To::Write })
+        Some(Wake {
+            address: address.clone(),
+            to: To::Write,
+        })
     }
 }
 
@@ -57,7 +63,11 @@ pub(crate) struct PipeLimits {
 pub(crate) fn pair(limits: PipeLimits, conflate: bool) -> (PipeEnd, PipeEnd) {
     let lane = |limits| {
         let ring = Ring::new(limits, conflate);
-        Arc::new(Lane(Mutex::new(LaneState { ring, reader: None, writer: None })))
+        Arc::new(Lane(Mutex::new(LaneState {
+            ring,
+            reader: None,
+            writer: None,
+        })))
     };
     let (there, back) = (lane(limits.send), lane(limits.recv));
     let end = |tx: &Arc<Lane>, rx: &Arc<Lane>, step| PipeEnd {
@@ -68,7 +78,10 @@ pub(crate) fn pair(limits: PipeLimits, conflate: bool) -> (PipeEnd, PipeEnd) {
         step,
         sleep: WakeReader::OnPush,
     };
-    (end(&there, &back, limits.recv.step()), end(&back, &there, limits.send.step()))
+    (
+        end(&there, &back, limits.recv.step()),
+        end(&back, &there, limits.send.step()),
+    )
 }
 
 impl PipeEnd {
@@ -115,7 +128,9 @@ impl PipeEnd {
         if self.batch.is_empty() {
             wake = self.refill();
         }
-        let Some(message) = self.batch.pop_front() else { return (None, wake) };
+        let Some(message) = self.batch.pop_front() else {
+            return (None, wake);
+        };
         self.read.add(Load::of(&message));
         if self.read.reaches(self.step) {
             wake = self.release().or(wake);

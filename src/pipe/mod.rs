@@ -15,7 +15,7 @@
 mod end;
 mod ring;
 
-pub(crate) use end::{PipeLimits, PipeEnd, pair};
+pub(crate) use end::{PipeEnd, PipeLimits, pair};
 pub(crate) use ring::{Limits, PushError, WakeReader};
 
 use std::sync::Arc;

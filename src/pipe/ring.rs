@@ -23,10 +23,16 @@ impl Limits {
     /// Limits as options state them, where zero stands for "none".
     pub(crate) fn new(messages: usize, bytes: usize) -> Self {
         let or_none = |limit: usize| if limit == 0 { u64::MAX } else { limit as u64 };
-        Self { messages: or_none(messages), bytes: or_none(bytes) }
+        Self {
+            messages: or_none(messages),
+            bytes: or_none(bytes),
+        }
     }
 
-    pub(crate) const NONE: Self = Self { messages: u64::MAX, bytes: u64::MAX };
+    pub(crate) const NONE: Self = Self {
+        messages: u64::MAX,
+        bytes: u64::MAX,
+    };
 
     /// The limits of a pipe that joins two queues, as inproc does: a missing limit on either side leaves none.
     pub(crate) fn join(self, other: Self) -> Self {
@@ -38,7 +44,10 @@ impl Limits {
 
     /// How much a reader reads before it lets the writer know. libzmq's low-water mark: (hwm + 1) / 2 messages.
     pub(crate) fn step(self) -> Self {
-        Self { messages: self.messages.div_ceil(2), bytes: self.bytes.div_ceil(2) }
+        Self {
+            messages: self.messages.div_ceil(2),
+            bytes: self.bytes.div_ceil(2),
+        }
     }
 
     fn reached_by(self, held: Load) -> bool {
@@ -57,7 +66,11 @@ pub(crate) struct Load {
 impl Load {
     #[inline]
     pub(crate) fn of(message: &Message) -> Self {
-        Self { messages: 1, frames: message.len() as u64, bytes: message.byte_len() as u64 }
+        Self {
+            messages: 1,
+            frames: message.len() as u64,
+            bytes: message.byte_len() as u64,
+        }
     }
 
     #[inline]
@@ -87,7 +100,10 @@ impl Load {
     }
 
     pub(crate) fn count(self) -> Count {
-        Count { messages: self.messages, bytes: self.bytes }
+        Count {
+            messages: self.messages,
+            bytes: self.bytes,
+        }
     }
 }
 
@@ -242,7 +258,8 @@ impl Ring {
     pub(crate) fn reclaim(&mut self) -> VecDeque<Message> {
         let rest = std::mem::take(&mut self.queue);
         self.queued_bytes = 0;
-        rest.iter().for_each(|message| self.held.subtract(Load::of(message)));
+        rest.iter()
+            .for_each(|message| self.held.subtract(Load::of(message)));
         rest
     }
 
@@ -354,14 +371,19 @@ mod tests {
     }
 
     fn fill(ring: &mut Ring) -> usize {
-        (0..).take_while(|_| ring.push(Message::from("m")).is_ok()).count()
+        (0..)
+            .take_while(|_| ring.push(Message::from("m")).is_ok())
+            .count()
     }
 
     /// Takes and releases one message after the other, and tells after how many the writer was woken.
     fn drain_until_woken(ring: &mut Ring) -> Option<usize> {
         let mut batch = VecDeque::new();
         ring.take(&mut batch, WakeReader::OnPush);
-        batch.iter().position(|message| ring.release(Load::of(message))).map(|at| at + 1)
+        batch
+            .iter()
+            .position(|message| ring.release(Load::of(message)))
+            .map(|at| at + 1)
     }
 
     #[test]

@@ -23,9 +23,17 @@ struct Bell {
 impl Alarm {
     pub(crate) fn set(reactor: &Arc<Reactor>, at: Instant, call: impl FnOnce() + Send + 'static) -> Self {
         let call: Call = Box::new(call);
-        let bell = reactor.insert(|key| Arc::new(Bell { key, state: Mutex::new((Some(call), None)) }));
+        let bell = reactor.insert(|key| {
+            Arc::new(Bell {
+                key,
+                state: Mutex::new((Some(call), None)),
+            })
+        });
         reactor.arm(bell.key, &mut bell.state.lock().1, Some(at));
-        Self { reactor: Arc::clone(reactor), bell }
+        Self {
+            reactor: Arc::clone(reactor),
+            bell,
+        }
     }
 }
 

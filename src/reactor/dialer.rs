@@ -111,7 +111,11 @@ impl Dialer {
         let first = !std::mem::replace(&mut state.stopped, true);
         self.reactor.remove(self.key, &mut state.armed);
         let mut link = state.link.take();
-        let session = if now { state.session.take() } else { state.session.clone() };
+        let session = if now {
+            state.session.take()
+        } else {
+            state.session.clone()
+        };
         drop(state);
         if let Some(link) = &mut link {
             self.discard(link);
@@ -120,7 +124,9 @@ impl Dialer {
             session.close(DisconnectReason::Local);
         }
         if first {
-            self.config.hooks.emit(Event::Closed { endpoint: self.endpoint.clone() });
+            self.config.hooks.emit(Event::Closed {
+                endpoint: self.endpoint.clone(),
+            });
         }
     }
 
@@ -185,7 +191,9 @@ impl Dialer {
 
     /// Begins an attempt: finds the addresses.
     fn attempt(self: &Arc<Self>, now: Instant) {
-        let Endpoint::Tcp(tcp) = &self.endpoint else { return self.try_next(now) };
+        let Endpoint::Tcp(tcp) = &self.endpoint else {
+            return self.try_next(now);
+        };
         if let Host::Ip(ip) = tcp.host {
             self.state.lock().untried = VecDeque::from([SocketAddr::new(ip, tcp.port)]);
             return self.try_next(now);
@@ -206,8 +214,13 @@ impl Dialer {
             }
             let target = match &self.endpoint {
                 Endpoint::Tcp(tcp) => {
-                    let Some(addr) = state.untried.pop_front() else { break };
-                    Target::Tcp { source: tcp.source, addr }
+                    let Some(addr) = state.untried.pop_front() else {
+                        break;
+                    };
+                    Target::Tcp {
+                        source: tcp.source,
+                        addr,
+                    }
                 }
                 Endpoint::Ipc(_) if last.is_some() => break,
                 Endpoint::Ipc(ipc) => Target::Ipc(ipc.clone()),
@@ -239,14 +252,19 @@ impl Dialer {
     /// An attempt has ended without a session.
     fn fail(self: &Arc<Self>, reason: &DisconnectReason) {
         let endpoint = self.endpoint.clone();
-        self.config.hooks.emit(Event::ConnectFailed { endpoint, reason: reason.clone() });
+        self.config.hooks.emit(Event::ConnectFailed {
+            endpoint,
+            reason: reason.clone(),
+        });
         self.pause(reason);
     }
 
     /// Waits before the next attempt, or gives up if the options say so.
     fn pause(self: &Arc<Self>, reason: &DisconnectReason) {
         let options = &self.config.options;
-        let Some(first) = options.reconnect_interval else { return self.stop(false) };
+        let Some(first) = options.reconnect_interval else {
+            return self.stop(false);
+        };
         let mut state = self.state.lock();
         if state.stopped {
             return;
@@ -257,9 +275,13 @@ impl Dialer {
             delay = delay.max(REFUSED_PAUSE);
         }
         state.attempts += 1;
-        self.reactor.arm(self.key, &mut state.armed, Instant::now().checked_add(delay));
+        self.reactor
+            .arm(self.key, &mut state.armed, Instant::now().checked_add(delay));
         drop(state);
-        self.config.hooks.emit(Event::Retried { endpoint: self.endpoint.clone(), delay });
+        self.config.hooks.emit(Event::Retried {
+            endpoint: self.endpoint.clone(),
+            delay,
+        });
     }
 }
 
@@ -294,7 +316,9 @@ fn jitter(pause: Duration, random: u64) -> Duration {
 
 /// A number that nobody need be able to guess or repeat; the standard library seeds its hashers at random.
 fn random() -> u64 {
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
+    std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish()
 }
 
 #[cfg(test)]
@@ -303,10 +327,12 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_longest() {
-        let pause = |attempts| {
-            backoff(Duration::from_millis(100), Duration::from_secs(30), attempts).as_millis()
-        };
-        assert_eq!([0, 1, 2, 8, 9, 31, u32::MAX].map(pause), [100, 200, 400, 25_600, 30_000, 30_000, 30_000]);
+        let pause =
+            |attempts| backoff(Duration::from_millis(100), Duration::from_secs(30), attempts).as_millis();
+        assert_eq!(
+            [0, 1, 2, 8, 9, 31, u32::MAX].map(pause),
+            [100, 200, 400, 25_600, 30_000, 30_000, 30_000]
+        );
     }
 
     #[test]

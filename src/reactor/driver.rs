@@ -79,7 +79,11 @@ impl<L> Driver<L> {
             errands: 0,
             stop: false,
         };
-        Self { seat: Mutex::new(seat), io_thread: Condvar::new(), kick }
+        Self {
+            seat: Mutex::new(seat),
+            io_thread: Condvar::new(),
+            kick,
+        }
     }
 
     /// Waits until the waiter is notified or the deadline is there, turning the loop meanwhile if the seat is free.

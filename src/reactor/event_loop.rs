@@ -36,15 +36,28 @@ pub(crate) struct EventLoop {
 
 impl EventLoop {
     pub(super) fn new(poll: Poll) -> Self {
-        let scratch = Scratch { bytes: vec![0; READ_BUFFER], inbox: VecDeque::new(), now: Instant::now() };
-        Self { poll, events: Events::with_capacity(EVENTS_PER_TURN), scratch, scheduled: Vec::new() }
+        let scratch = Scratch {
+            bytes: vec![0; READ_BUFFER],
+            inbox: VecDeque::new(),
+            now: Instant::now(),
+        };
+        Self {
+            poll,
+            events: Events::with_capacity(EVENTS_PER_TURN),
+            scratch,
+            scheduled: Vec::new(),
+        }
     }
 
     /// Runs what is due and then waits for more, until `deadline` at most, and not at all if the waiter is notified.
     pub(super) fn turn(&mut self, reactor: &Reactor, deadline: Option<Instant>, waiter: Option<&Waiter>) {
         self.scratch.now = Instant::now();
         let busy = self.run_timers(reactor) | self.run_scheduled(reactor);
-        let timeout = if busy { Some(Duration::ZERO) } else { self.prepare_poll(reactor, deadline, waiter) };
+        let timeout = if busy {
+            Some(Duration::ZERO)
+        } else {
+            self.prepare_poll(reactor, deadline, waiter)
+        };
         if let Err(error) = self.poll.poll(&mut self.events, timeout) {
             // Interrupted by a signal (or out of memory for a moment): the next turn polls again.
             debug_assert_eq!(error.kind(), std::io::ErrorKind::Interrupted, "{error}");
@@ -100,7 +113,9 @@ impl EventLoop {
     fn run_timers(&mut self, reactor: &Reactor) -> bool {
         let mut ran = false;
         for _ in 0..TIMERS_PER_TURN {
-            let Some(key) = reactor.mailbox.lock().timers.pop_due(self.scratch.now) else { break };
+            let Some(key) = reactor.mailbox.lock().timers.pop_due(self.scratch.now) else {
+                break;
+            };
             ran = true;
             if let Some(source) = reactor.source(key) {
                 source.handle_timeout(self.scratch.now, &mut self.scratch);

@@ -64,16 +64,17 @@ impl Listener {
             })
         });
         let mut state = listener.state.lock();
-        let registered = state
-            .socket
-            .as_mut()
-            .map_or(Ok(()), |socket| socket.register(&reactor.registry, mio::Token(listener.key)));
+        let registered = state.socket.as_mut().map_or(Ok(()), |socket| {
+            socket.register(&reactor.registry, mio::Token(listener.key))
+        });
         if let Err(error) = registered {
             reactor.remove(listener.key, &mut state.armed);
             return Err(error);
         }
         drop(state);
-        config.hooks.emit(Event::Listening { endpoint: listener.endpoint.clone() });
+        config.hooks.emit(Event::Listening {
+            endpoint: listener.endpoint.clone(),
+        });
         Ok(listener)
     }
 
@@ -93,7 +94,9 @@ impl Listener {
     /// Stops listening. Connections that were accepted stay, those that still shake hands do not.
     pub(crate) fn unbind(&self) {
         let mut state = self.state.lock();
-        let Some(mut socket) = state.socket.take() else { return };
+        let Some(mut socket) = state.socket.take() else {
+            return;
+        };
         let _ = socket.deregister(&self.reactor.registry);
         self.reactor.remove(self.key, &mut state.armed);
         let handshakes = std::mem::take(&mut state.handshakes);
@@ -104,7 +107,9 @@ impl Listener {
                 session.close(DisconnectReason::Local);
             }
         }
-        self.config.hooks.emit(Event::Closed { endpoint: self.endpoint.clone() });
+        self.config.hooks.emit(Event::Closed {
+            endpoint: self.endpoint.clone(),
+        });
     }
 
     /// Accepts what is there. Returns sessions that must go to make room.
@@ -112,7 +117,9 @@ impl Listener {
         let mut shed = Vec::new();
         let mut state = self.state.lock();
         for _ in 0..ACCEPTS_PER_TURN {
-            let Some(socket) = &mut state.socket else { return shed };
+            let Some(socket) = &mut state.socket else {
+                return shed;
+            };
             let result = socket.accept().and_then(|stream| {
                 let address = stream.peer_name();
                 Ok((Session::accept(self, stream, now)?, address))
@@ -128,7 +135,10 @@ impl Listener {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return shed,
                 Err(error) => {
                     let (endpoint, kind) = (self.endpoint.clone(), error.kind());
-                    self.config.hooks.emit(Event::AcceptFailed { endpoint, error: kind });
+                    self.config.hooks.emit(Event::AcceptFailed {
+                        endpoint,
+                        error: kind,
+                    });
                     if transport::accept_failure(&error) != AcceptFailure::Transient {
                         // No event will come for connections that wait already: look again after a pause.
                         let again = now.checked_add(state.pause);
@@ -146,7 +156,11 @@ impl Listener {
     fn accept_and_shed(self: &Arc<Self>, now: Instant) {
         let limit = self.config.options.max_handshakes as u64;
         for session in self.accept(now) {
-            session.close(DisconnectReason::OverLimit { what: "handshakes at once", got: limit + 1, limit });
+            session.close(DisconnectReason::OverLimit {
+                what: "handshakes at once",
+                got: limit + 1,
+                limit,
+            });
         }
     }
 }
@@ -156,13 +170,21 @@ impl State {
     fn shed(&mut self, limit: usize) -> Option<Arc<Session>> {
         if self.handshakes.len() <= limit {
             // Forget the finished ones now and then, so that this line is no longer than it must be.
-            while self.handshakes.front().is_some_and(|session| session.is_settled()) {
+            while self
+                .handshakes
+                .front()
+                .is_some_and(|session| session.is_settled())
+            {
                 self.handshakes.pop_front();
             }
             return None;
         }
         self.handshakes.retain(|session| !session.is_settled());
-        if self.handshakes.len() > limit { self.handshakes.pop_front() } else { None }
+        if self.handshakes.len() > limit {
+            self.handshakes.pop_front()
+        } else {
+            None
+        }
     }
 }
 

@@ -55,11 +55,7 @@ const KICK: Token = Token(usize::MAX);
 pub(crate) trait Hooks: Send + Sync {
     /// The handshake on a connection without a pipe is done: the socket makes a pipe, or will not have the peer.
     /// Called with the session locked.
-    fn attach(
-        &self,
-        endpoint: &Endpoint,
-        info: &Arc<PeerInfo>,
-    ) -> Result<Link, DisconnectReason>;
+    fn attach(&self, endpoint: &Endpoint, info: &Arc<PeerInfo>) -> Result<Link, DisconnectReason>;
 
     /// Messages may now flow between a pipe and its peer, through this session. Called without a lock.
     fn connected(&self, pipe: usize, session: Arc<Session>, address: &str, info: Arc<PeerInfo>);
@@ -231,7 +227,9 @@ impl Reactor {
         let mut started = self.thread_started.lock();
         if !*started {
             let reactor = Arc::clone(self);
-            thread::Builder::new().name("aqueduct-io".into()).spawn(move || reactor.run())?;
+            thread::Builder::new()
+                .name("aqueduct-io".into())
+                .spawn(move || reactor.run())?;
             *started = true;
         }
         Ok(())

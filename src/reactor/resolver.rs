@@ -33,7 +33,9 @@ impl Resolver {
         state.requests.push_back((dialer, endpoint));
         if state.threads < MAX_THREADS {
             let resolver = Arc::clone(self);
-            let spawned = thread::Builder::new().name("aqueduct-dns".into()).spawn(move || resolver.run());
+            let spawned = thread::Builder::new()
+                .name("aqueduct-dns".into())
+                .spawn(move || resolver.run());
             if spawned.is_err() && state.threads == 0 {
                 state.requests.pop_back();
             }

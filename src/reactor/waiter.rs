@@ -42,8 +42,15 @@ pub(crate) enum Woken {
 
 impl Waiter {
     pub(crate) fn new() -> Arc<Self> {
-        let state = State { notified: false, offered: false, doing: Doing::Working };
-        Arc::new(Self { state: Mutex::new(state), parked: Condvar::new() })
+        let state = State {
+            notified: false,
+            offered: false,
+            doing: Doing::Working,
+        };
+        Arc::new(Self {
+            state: Mutex::new(state),
+            parked: Condvar::new(),
+        })
     }
 
     /// Returns the waiter of the calling thread. A notice left from an earlier wait only makes the next one look twice.

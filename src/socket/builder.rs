@@ -38,19 +38,29 @@ pub struct Builder<S> {
 
 impl<S> Clone for Builder<S> {
     fn clone(&self) -> Self {
-        Self { context: self.context.clone(), options: self.options.clone(), makes: PhantomData }
+        Self {
+            context: self.context.clone(),
+            options: self.options.clone(),
+            makes: PhantomData,
+        }
     }
 }
 
 impl<S> std::fmt::Debug for Builder<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Builder").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 
 impl<S: Buildable> Builder<S> {
     pub(super) fn new() -> Self {
-        Self { context: None, options: Options::default(), makes: PhantomData }
+        Self {
+            context: None,
+            options: Options::default(),
+            makes: PhantomData,
+        }
     }
 
     /// Makes the socket.

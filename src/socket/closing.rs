@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::core::{Attachment, Core, Phase, State, fire_signals};
+use crate::Endpoint;
 use crate::error::DisconnectReason;
 use crate::monitor::Event;
 use crate::pattern::{Pattern, Wakes};
 use crate::pipe::fire_all;
 use crate::reactor::Alarm;
 use crate::stats::CloseReport;
-use crate::Endpoint;
 
 impl<P: Pattern> Core<P> {
     /// Begins to close: no verb works any more, connections flush, and an alarm ends it if that takes too long.
@@ -49,7 +49,9 @@ impl<P: Pattern> Core<P> {
                 if let Some(myself) = self.myself.upgrade() {
                     self.context.names.unbind(name, &(myself as _));
                 }
-                self.journal.record(Event::Closed { endpoint: Endpoint::Inproc(name.clone()) });
+                self.journal.record(Event::Closed {
+                    endpoint: Endpoint::Inproc(name.clone()),
+                });
             }
             Attachment::Dialer { dialer, .. } => dialer.stop(false),
             Attachment::InprocPipe { .. } => {}
@@ -81,17 +83,25 @@ impl<P: Pattern> Core<P> {
         if state.phase != Phase::Closed {
             return None;
         }
-        Some(CloseReport { returned: std::mem::take(&mut state.returned), total: state.gone.clone() })
+        Some(CloseReport {
+            returned: std::mem::take(&mut state.returned),
+            total: state.gone.clone(),
+        })
     }
 
     /// Blocks until the socket is closed.
     pub(super) fn wait_closed(&self) -> CloseReport {
-        self.wait_for(|state| &mut state.watchers, |_| None, None, || self.report()).unwrap_or_default()
+        self.wait_for(|state| &mut state.watchers, |_| None, None, || self.report())
+            .unwrap_or_default()
     }
 
     fn set_alarm(&self, linger: Duration) {
-        let Some(reactor) = self.reactor.get() else { return self.expire() };
-        let Some(at) = Instant::now().checked_add(linger) else { return };
+        let Some(reactor) = self.reactor.get() else {
+            return self.expire();
+        };
+        let Some(at) = Instant::now().checked_add(linger) else {
+            return;
+        };
         let core = self.myself.clone();
         let alarm = Alarm::set(reactor, at, move || {
             if let Some(core) = core.upgrade() {
@@ -108,7 +118,11 @@ impl<P: Pattern> Core<P> {
     fn expire(&self) {
         let mut state = self.state.lock();
         let dialers = state.split_endpoints().1;
-        let sessions: Vec<_> = state.peers.values().filter_map(|peer| peer.session.clone()).collect();
+        let sessions: Vec<_> = state
+            .peers
+            .values()
+            .filter_map(|peer| peer.session.clone())
+            .collect();
         drop(state);
         for dialer in dialers {
             dialer.stop(true);
@@ -125,8 +139,13 @@ impl<P: Pattern> State<P> {
     fn finish_pipes(&mut self) -> Wakes {
         let mut wakes = Wakes::new();
         for key in self.pipes.keys() {
-            let inproc = self.peers.get(&key).is_some_and(|peer| matches!(peer.endpoint, Endpoint::Inproc(_)));
-            let Some(end) = self.pipes.get_mut(key) else { continue };
+            let inproc = self
+                .peers
+                .get(&key)
+                .is_some_and(|peer| matches!(peer.endpoint, Endpoint::Inproc(_)));
+            let Some(end) = self.pipes.get_mut(key) else {
+                continue;
+            };
             if inproc {
                 wakes.extend(end.close().into_iter().flatten());
                 self.remove_inproc_pipe(key);
@@ -152,8 +171,9 @@ impl<P: Pattern> State<P> {
     /// The endpoints that others come through, taken out, and the dialers, which stay.
     fn split_endpoints(&mut self) -> (Vec<Attachment>, Vec<Arc<crate::reactor::Dialer>>) {
         let all = std::mem::take(&mut self.endpoints);
-        let (dialing, listening): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|attachment| matches!(attachment, Attachment::Dialer { .. }));
+        let (dialing, listening): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|attachment| matches!(attachment, Attachment::Dialer { .. }));
         let dialers = dialing.iter().filter_map(|attachment| match attachment {
             Attachment::Dialer { dialer, .. } => Some(Arc::clone(dialer)),
             _ => None,

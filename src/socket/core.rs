@@ -159,7 +159,11 @@ impl<P: Pattern> Core<P> {
         }
         let State { pattern, pipes, .. } = &mut *state;
         let result = pattern.send(pipes, message, &mut wakes);
-        let next = if state.senders.is_empty() { None } else { state.next_sender() };
+        let next = if state.senders.is_empty() {
+            None
+        } else {
+            state.next_sender()
+        };
         drop(state);
         fire_all(wakes);
         next.into_iter().for_each(Signal::fire);
@@ -173,7 +177,11 @@ impl<P: Pattern> Core<P> {
         let mut state = self.state.lock();
         let received = state.recv(&mut wakes);
         let closed = state.phase != Phase::Open;
-        let next = if state.receivers.is_empty() { None } else { state.next_receiver() };
+        let next = if state.receivers.is_empty() {
+            None
+        } else {
+            state.next_receiver()
+        };
         drop(state);
         fire_all(wakes);
         next.into_iter().for_each(Signal::fire);
@@ -217,7 +225,10 @@ impl<P: Pattern> Core<P> {
     pub(super) fn pipe_limits(&self) -> PipeLimits {
         let options = &self.options;
         if options.conflate {
-            return PipeLimits { send: Limits::NONE, recv: Limits::NONE };
+            return PipeLimits {
+                send: Limits::NONE,
+                recv: Limits::NONE,
+            };
         }
         PipeLimits {
             send: Limits::new(options.send_hwm, options.send_hwm_bytes),
@@ -233,7 +244,9 @@ impl<P: Pattern> Core<P> {
             monitor_dropped: self.journal.dropped(),
         };
         for (key, end) in state.pipes.iter() {
-            let Some(peer) = state.peers.get(&key) else { continue };
+            let Some(peer) = state.peers.get(&key) else {
+                continue;
+            };
             let traffic = peer.complete(end.traffic());
             stats.total.merge(&traffic);
             if !peer.gone {
@@ -284,8 +297,14 @@ impl<P: Pattern> State<P> {
     /// The far end of a pipe will never read again: what it has not read is dropped, or returned by a closing socket.
     pub(super) fn write_off(&mut self, key: usize) {
         let Some(peer) = self.peers.get(&key) else { return };
-        let reason = if peer.leaving { DropReason::Disconnected } else { DropReason::PeerGone };
-        let Some(end) = self.pipes.get_mut(key) else { return };
+        let reason = if peer.leaving {
+            DropReason::Disconnected
+        } else {
+            DropReason::PeerGone
+        };
+        let Some(end) = self.pipes.get_mut(key) else {
+            return;
+        };
         let rest = end.reclaim();
         let count = rest.len() as u64;
         if self.phase == Phase::Open {
@@ -299,7 +318,9 @@ impl<P: Pattern> State<P> {
     /// Forgets a pipe and keeps its counts.
     pub(super) fn remove_pipe(&mut self, key: usize) {
         self.pattern.detach(key);
-        let (Some(end), Some(peer)) = (self.pipes.remove(key), self.peers.remove(&key)) else { return };
+        let (Some(end), Some(peer)) = (self.pipes.remove(key), self.peers.remove(&key)) else {
+            return;
+        };
         self.gone.merge(&peer.complete(end.traffic()));
     }
 

@@ -22,10 +22,13 @@ impl<P: Pattern> Core<P> {
             Endpoint::Inproc(name) => (self.bind_inproc(name)?, endpoint.clone()),
             Endpoint::Tcp(_) | Endpoint::Ipc(_) => {
                 let config = self.link_config().ok_or(BindError::Closed)?;
-                let listener =
-                    self.reactor().and_then(|reactor| Listener::bind(reactor, &config, &endpoint));
-                let listener = listener
-                    .map_err(|source| BindError::Io { endpoint: endpoint.clone(), source })?;
+                let listener = self
+                    .reactor()
+                    .and_then(|reactor| Listener::bind(reactor, &config, &endpoint));
+                let listener = listener.map_err(|source| BindError::Io {
+                    endpoint: endpoint.clone(),
+                    source,
+                })?;
                 let bound = listener.endpoint().clone();
                 (Attachment::Listener(listener), bound)
             }
@@ -46,9 +49,14 @@ impl<P: Pattern> Core<P> {
         }
         if !self.context.names.bind(name, &(myself as _)) {
             let endpoint = Endpoint::Inproc(name.to_owned());
-            return Err(BindError::Io { endpoint, source: io::ErrorKind::AddrInUse.into() });
+            return Err(BindError::Io {
+                endpoint,
+                source: io::ErrorKind::AddrInUse.into(),
+            });
         }
-        self.journal.record(Event::Listening { endpoint: Endpoint::Inproc(name.to_owned()) });
+        self.journal.record(Event::Listening {
+            endpoint: Endpoint::Inproc(name.to_owned()),
+        });
         Ok(Attachment::InprocName(name.to_owned()))
     }
 
@@ -64,7 +72,10 @@ impl<P: Pattern> Core<P> {
             return self.connect_inproc(name);
         }
         let config = self.link_config().ok_or(ConnectError::Closed)?;
-        let failed = |source| ConnectError::Io { endpoint: endpoint.clone(), source };
+        let failed = |source| ConnectError::Io {
+            endpoint: endpoint.clone(),
+            source,
+        };
         let reactor = self.reactor().map_err(failed)?;
         // With `immediate`, a pipe exists only while there is a connection.
         let link = (!self.options.immediate).then(|| {
@@ -100,7 +111,11 @@ impl<P: Pattern> Core<P> {
         let mut info = PeerInfo::new(P::TYPE);
         info.routing_id = self.options.link.routing_id.clone();
         info.properties.clone_from(&self.options.link.properties);
-        let waiting = Waiting { end, info: Arc::new(info), accepted };
+        let waiting = Waiting {
+            end,
+            info: Arc::new(info),
+            accepted,
+        };
         let refusal = match self.context.names.connect(name, waiting) {
             Ok(()) => {
                 return self
@@ -111,10 +126,14 @@ impl<P: Pattern> Core<P> {
         };
         self.state.lock().remove_pipe(pipe);
         Err(match refusal {
-            Refusal::Incompatible(theirs) => ConnectError::Incompatible { ours: P::TYPE, theirs },
-            Refusal::TooMany => {
-                ConnectError::Io { endpoint, source: io::ErrorKind::ConnectionRefused.into() }
-            }
+            Refusal::Incompatible(theirs) => ConnectError::Incompatible {
+                ours: P::TYPE,
+                theirs,
+            },
+            Refusal::TooMany => ConnectError::Io {
+                endpoint,
+                source: io::ErrorKind::ConnectionRefused.into(),
+            },
         })
     }
 

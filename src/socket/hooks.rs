@@ -30,7 +30,9 @@ impl<P: Pattern> Core<P> {
     /// Lets the pattern use a pipe, once.
     pub(super) fn attach_pipe(&self, pipe: usize) {
         let mut state = self.state.lock();
-        let Some(peer) = state.peers.get_mut(&pipe) else { return };
+        let Some(peer) = state.peers.get_mut(&pipe) else {
+            return;
+        };
         if !std::mem::replace(&mut peer.attached, true) {
             state.pattern.attach(pipe);
         }
@@ -69,7 +71,9 @@ impl<P: Pattern> Core<P> {
 
     fn handle_closed_pipe(&self, pipe: usize, handed: Option<u64>) {
         let mut state = self.state.lock();
-        let Some(peer) = state.peers.get_mut(&pipe) else { return };
+        let Some(peer) = state.peers.get_mut(&pipe) else {
+            return;
+        };
         peer.connected = false;
         peer.gone = true;
         peer.session = None;
@@ -129,7 +133,10 @@ impl<P: Pattern> pipe::Owner for Core<P> {
     fn activate_read(self: Arc<Self>, pipe: usize) {
         let mut state = self.state.lock();
         // An inproc peer that closes says so by this alone; a connection has its session to say it.
-        let inproc = state.peers.get(&pipe).is_some_and(|peer| peer.session.is_none() && peer.connected);
+        let inproc = state
+            .peers
+            .get(&pipe)
+            .is_some_and(|peer| peer.session.is_none() && peer.connected);
         if inproc && state.pipes.get_mut(pipe).is_some_and(|end| end.is_closed()) {
             drop(state);
             return self.handle_closed_pipe(pipe, None);

@@ -76,7 +76,11 @@ impl Journal {
     fn leave(&self, id: u64) {
         let mut state = self.0.lock();
         let told = state.waiters.remove(id);
-        let next = if told || !state.events.is_empty() { state.waiters.tell_one() } else { None };
+        let next = if told || !state.events.is_empty() {
+            state.waiters.tell_one()
+        } else {
+            None
+        };
         drop(state);
         fire_signals(next);
     }
@@ -86,7 +90,10 @@ impl<P: Pattern> Core<P> {
     pub(super) fn monitor(&self) -> Monitor {
         self.journal.0.lock().watched = true;
         // Without a reactor there is nothing that a waiting reader could run.
-        Monitor { journal: self.journal.clone(), reactor: self.reactor().ok().map(Arc::clone) }
+        Monitor {
+            journal: self.journal.clone(),
+            reactor: self.reactor().ok().map(Arc::clone),
+        }
     }
 }
 
@@ -144,7 +151,11 @@ impl Monitor {
     ///
     /// The socket is closed and all its events were read.
     pub async fn recv_async(&self) -> Result<Event, RecvError> {
-        NextEvent { journal: &self.journal, id: None }.await
+        NextEvent {
+            journal: &self.journal,
+            id: None,
+        }
+        .await
     }
 
     fn wait(&self, deadline: Option<Instant>) -> Result<Event, RecvError> {

@@ -95,7 +95,11 @@ impl<P: Pattern> Core<P> {
     /// Leaves a set of waiters, and passes on the word if it was told and somebody else can use it.
     fn stop_waiting(&self, queue: impl Queue<P>, pass_on: PassOn<P>, id: u64) {
         let mut state = self.state.lock();
-        let next = if queue(&mut state).remove(id) { pass_on(&mut state) } else { None };
+        let next = if queue(&mut state).remove(id) {
+            pass_on(&mut state)
+        } else {
+            None
+        };
         drop(state);
         fire_signals(next);
     }
@@ -150,7 +154,12 @@ impl<P: Pattern> Core<P> {
         &self,
         expected: usize,
     ) -> impl Future<Output = Result<(), WaitError>> + Send {
-        Waiting::new(self, |state| &mut state.watchers, |_| None, move || self.has_peers(expected))
+        Waiting::new(
+            self,
+            |state| &mut state.watchers,
+            |_| None,
+            move || self.has_peers(expected),
+        )
     }
 
     pub(super) fn wait_closed_async(&self) -> impl Future<Output = CloseReport> + Send {
@@ -171,7 +180,14 @@ struct Waiting<'a, P: Pattern, Q: Queue<P>, A> {
 
 impl<'a, P: Pattern, T, Q: Queue<P>, A: FnMut() -> Option<T>> Waiting<'a, P, Q, A> {
     fn new(core: &'a Core<P>, queue: Q, pass_on: PassOn<P>, attempt: A) -> Self {
-        Self { core, queue, pass_on, attempt, id: None, errand: false }
+        Self {
+            core,
+            queue,
+            pass_on,
+            attempt,
+            id: None,
+            errand: false,
+        }
     }
 }
 

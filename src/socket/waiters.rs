@@ -47,13 +47,19 @@ impl Waiters {
     /// Joins, and returns the id to leave with.
     pub(crate) fn add(&mut self, signal: Signal) -> u64 {
         self.ids += 1;
-        self.entries.push_back(Entry { id: self.ids, signal, told: false });
+        self.entries.push_back(Entry {
+            id: self.ids,
+            signal,
+            told: false,
+        });
         self.ids
     }
 
     /// Leaves; returns whether they had been told.
     pub(crate) fn remove(&mut self, id: u64) -> bool {
-        let Some(at) = self.entries.iter().position(|entry| entry.id == id) else { return false };
+        let Some(at) = self.entries.iter().position(|entry| entry.id == id) else {
+            return false;
+        };
         self.entries.remove(at).is_some_and(|entry| entry.told)
     }
 

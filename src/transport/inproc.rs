@@ -92,7 +92,10 @@ impl Names {
             drop(table);
             return introduce(name, &binder, waiting);
         }
-        match table.entry(name.to_owned()).or_insert_with(|| Entry::Awaited(Vec::new())) {
+        match table
+            .entry(name.to_owned())
+            .or_insert_with(|| Entry::Awaited(Vec::new()))
+        {
             Entry::Awaited(all) if all.len() >= MAX_WAITING => Err(Refusal::TooMany),
             Entry::Awaited(all) => {
                 all.push(waiting);
@@ -125,5 +128,9 @@ fn introduce(name: &str, binder: &Arc<dyn Binder>, mut waiting: Waiting) -> Resu
         waiting.end.close()
     };
     crate::pipe::fire_all(wakes.into_iter().flatten());
-    if ours.talks_to(theirs) { Ok(()) } else { Err(Refusal::Incompatible(theirs)) }
+    if ours.talks_to(theirs) {
+        Ok(())
+    } else {
+        Err(Refusal::Incompatible(theirs))
+    }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Config {
     /// The properties that our READY carries beside those that ZMTP defines.
     pub(crate) properties: Vec<(String, Bytes)>,
     pub(super) mechanism: Mechanism,
-    pub(super) rules: Rules,
+    rules: Rules,
     pub(crate) handshake_timeout: Duration,
     pub(crate) stall_timeout: Duration,
     pub(crate) heartbeat_interval: Option<Duration>,
@@ -54,6 +54,11 @@ impl Config {
             heartbeat_timeout: options.heartbeat_timeout,
             heartbeat_ttl: options.heartbeat_ttl,
         }
+    }
+
+    /// What the decoder lets through after the handshake.
+    pub(super) fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// The TTL for our PINGs, in tenths of a second; 0 asks for nothing.
@@ -101,6 +106,7 @@ pub(crate) struct Connection {
     events: VecDeque<Event>,
     /// When to look at the time next; it may be earlier than needed, never later.
     deadline: Option<Instant>,
+    ignored_commands: u64,
 }
 
 #[derive(Debug)]
@@ -117,7 +123,6 @@ struct Traffic {
     decoder: Decoder,
     heartbeat: Heartbeat,
     version: (u8, u8),
-    ignored_commands: u64,
 }
 
 impl Connection {
@@ -130,6 +135,7 @@ impl Connection {
             outbox: Outbox::new(),
             events: VecDeque::new(),
             deadline,
+            ignored_commands: 0,
         }
     }
 
@@ -298,10 +304,7 @@ impl Connection {
 
     /// How many commands were ignored: unknown ones, and subscriptions to a socket that does not publish.
     pub(crate) fn ignored_commands(&self) -> u64 {
-        match &self.state {
-            State::Traffic(traffic) => traffic.ignored_commands,
-            _ => 0,
-        }
+        self.ignored_commands
     }
 
     /// Returns `value` unless the connection is closed.
@@ -388,7 +391,6 @@ impl Connection {
             decoder: Decoder::default(),
             heartbeat,
             version,
-            ignored_commands: 0,
         }
     }
 
@@ -402,6 +404,7 @@ impl Connection {
         let State::Traffic(traffic) = &mut self.state else {
             return Ok(());
         };
+        let publishing = publishes(self.config.socket_type);
         loop {
             traffic.heartbeat.set_deaf(!room.is_open(), now);
             if !input.is_empty() {
@@ -410,17 +413,28 @@ impl Connection {
             match traffic.decoder.run(input, &self.config.rules, room, inbox)? {
                 Step::Hungry | Step::Full => break,
                 Step::OldSubscription(message) => take_old_subscription(&message, room, &mut self.events)?,
-                Step::Command(body) => {
-                    let command = Command::parse(&body)?;
-                    traffic.command(
-                        command,
-                        &self.config,
-                        &mut self.outbox,
-                        room,
-                        &mut self.events,
-                        now,
-                    )?;
-                }
+                Step::Command(body) => match Command::parse(&body)? {
+                    Command::Ready(_) => {
+                        return Err(DisconnectReason::Malformed("READY after the handshake"));
+                    }
+                    Command::Error(text) => {
+                        return Err(DisconnectReason::Refused(limits::printable(text)));
+                    }
+                    Command::Ping { ttl, context } => {
+                        traffic.heartbeat.pinged(ttl, now);
+                        self.outbox.pong(context);
+                    }
+                    Command::Pong { .. } => {}
+                    Command::Subscribe(topic) if publishing => {
+                        take_subscription(true, topic, room, &mut self.events);
+                    }
+                    Command::Cancel(topic) if publishing => {
+                        take_subscription(false, topic, room, &mut self.events);
+                    }
+                    Command::Subscribe(_) | Command::Cancel(_) | Command::Unknown { .. } => {
+                        self.ignored_commands = self.ignored_commands.saturating_add(1);
+                    }
+                },
             }
         }
         traffic.heartbeat.set_deaf(!room.is_open(), now);
@@ -428,38 +442,6 @@ impl Connection {
         // Most of the time some deadline is already early enough, so that no timer moves.
         let wanted = traffic.heartbeat.deadline(&self.config, mid_message);
         self.deadline = [self.deadline, wanted].into_iter().flatten().min();
-        Ok(())
-    }
-}
-
-impl Traffic {
-    fn command(
-        &mut self,
-        command: Command<'_>,
-        config: &Config,
-        outbox: &mut Outbox,
-        room: &mut Room,
-        events: &mut VecDeque<Event>,
-        now: Instant,
-    ) -> Result<(), DisconnectReason> {
-        match command {
-            Command::Ready(_) => return Err(DisconnectReason::Malformed("READY after the handshake")),
-            Command::Error(text) => return Err(DisconnectReason::Refused(limits::printable(text))),
-            Command::Ping { ttl, context } => {
-                self.heartbeat.pinged(ttl, now);
-                outbox.pong(context);
-            }
-            Command::Pong { .. } => {}
-            Command::Subscribe(topic) if publishes(config.socket_type) => {
-                take_subscription(true, topic, room, events);
-            }
-            Command::Cancel(topic) if publishes(config.socket_type) => {
-                take_subscription(false, topic, room, events);
-            }
-            Command::Subscribe(_) | Command::Cancel(_) | Command::Unknown { .. } => {
-                self.ignored_commands = self.ignored_commands.saturating_add(1);
-            }
-        }
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::frame::{Header, MAX_HEADER};
 use super::limits::{self, Room, wide};
+use crate::message::FRAME_OVERHEAD;
 use crate::{DisconnectReason, Frame, Message};
 
 /// What the decoder lets through; the same for all connections of a socket, but for the handshake.
@@ -105,6 +106,12 @@ impl Decoder {
     /// Tells whether a message or a frame has begun and not ended.
     pub(super) fn is_mid_message(&self) -> bool {
         self.header_len > 0 || self.frame.is_some() || !self.parts.is_empty()
+    }
+
+    /// How many bytes are set aside for the body of the current frame.
+    #[cfg(test)]
+    pub(super) fn reserved(&self) -> usize {
+        self.frame.as_ref().map_or(0, |frame| frame.body.capacity())
     }
 
     /// Takes bytes from the front of `input` until there is a reason to stop; messages go to `inbox` on the way.
@@ -324,14 +331,20 @@ impl Decoder {
 /// The fast path: takes messages of one short frame for as long as they are whole and there is room.
 fn take_short_messages(input: &mut &[u8], room: &mut Room, inbox: &mut VecDeque<Message>) {
     let mut rest = *input;
+    let mut left = *room;
     while let [0, len, after @ ..] = rest
         && let Some((body, next)) = after.split_at_checked(usize::from(*len))
-        && room.is_open()
+        && left.is_open()
     {
+        // The bytes after a short body serve as its padding, except near the end of the input.
+        let padded = after
+            .first_chunk()
+            .and_then(|padded| Frame::from_padded(padded, *len));
+        let part = padded.unwrap_or_else(|| Frame::copy_from_slice(body));
+        left.take(body.len().saturating_add(FRAME_OVERHEAD));
+        inbox.push_back(Message::from(part));
         rest = next;
-        let message = Message::from(Frame::copy_from_slice(body));
-        room.take(message.weight());
-        inbox.push_back(message);
     }
+    *room = left;
     *input = rest;
 }

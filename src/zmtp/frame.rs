@@ -99,7 +99,7 @@ mod tests {
         fn headers_lead_back(more: bool, command: bool, len: usize) {
             prop_assume!(!(more && command));
             let mut out = Vec::new();
-            put_header(u8::from(more) * MORE | u8::from(command) * COMMAND, len, &mut out);
+            put_header((u8::from(more) * MORE) | (u8::from(command) * COMMAND), len, &mut out);
             let header = Header { more, command, len: len as u64 };
             prop_assert_eq!(Header::parse(&out).unwrap(), Some((header, &[][..])));
             prop_assert_eq!(Header::parse(&out[..out.len() - 1]).unwrap(), None);

@@ -97,16 +97,20 @@ impl Room {
     }
 }
 
-/// Escapes bytes that a peer chose and cuts the result, so that they can stand in a log line.
+/// Escapes bytes that a peer chose and cuts the result, so that they can stand in a log line. Quotes stay as they are.
 pub(super) fn printable(bytes: &[u8]) -> String {
     let mut text = String::new();
-    for byte in bytes {
+    for &byte in bytes {
         let escaped = byte.escape_ascii();
-        if text.len().saturating_add(escaped.len()) > SHOWN_TEXT {
+        if matches!(byte, b'"' | b'\'') {
+            text.push(char::from(byte));
+        } else if text.len().saturating_add(escaped.len()) <= SHOWN_TEXT {
+            text.extend(escaped.map(char::from));
+        } else {
             break;
         }
-        text.extend(escaped.map(char::from));
     }
+    text.truncate(SHOWN_TEXT);
     text
 }
 
@@ -116,9 +120,10 @@ mod tests {
 
     #[test]
     fn peer_text_is_escaped_and_cut() {
-        assert_eq!(printable(b"Not \"here\"\n\x1b[2J"), "Not \\\"here\\\"\\n\\x1b[2J");
+        assert_eq!(printable(b"Not \"here\"\n\x1b[2J"), "Not \"here\"\\n\\x1b[2J");
         assert_eq!(printable(&[b'a'; 255]).len(), 255);
         assert!(printable(&[0; 255]).len() <= SHOWN_TEXT);
+        assert_eq!(printable(&[b'"'; 999]).len(), SHOWN_TEXT);
     }
 
     #[test]

@@ -27,12 +27,16 @@ mod connection;
 mod decoder;
 mod encoder;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod greeting;
 mod handshake;
 mod heartbeat;
 mod limits;
 mod mechanism;
 mod outbox;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use connection::{Config, Connection, Event};
 pub(crate) use encoder::Batch;

@@ -40,7 +40,9 @@ impl Session {
                 self.reactor.schedule(self.key);
                 break;
             }
-            let Read::Bytes(count) = self.read(state, scratch, budget, after)? else { break };
+            let Read::Bytes(count) = self.read(state, scratch, budget, after)? else {
+                break;
+            };
             budget = budget.saturating_sub(count);
         }
         Ok(())
@@ -60,17 +62,22 @@ impl Session {
             state.stalled = true;
             return Ok(Read::Nothing);
         }
-        let Some(stream) = &mut state.stream else { return Ok(Read::Nothing) };
+        let Some(stream) = &mut state.stream else {
+            return Ok(Read::Nothing);
+        };
         if let Some((body, wanted)) = state.connection.direct_target() {
             let result = stream.read_append(body, wanted.min(budget));
-            let Some((count, more)) = check(result, &mut state.readable)? else { return Ok(Read::Nothing) };
+            let Some((count, more)) = check(result, &mut state.readable)? else {
+                return Ok(Read::Nothing);
+            };
             if count == 0 && !more {
                 return Err(DisconnectReason::PeerClosed);
             }
             state.readable = more || state.hangup;
             let mut room = Room::UNBOUNDED;
-            let result =
-                state.connection.handle_direct(count, &mut room, &mut scratch.inbox, scratch.now);
+            let result = state
+                .connection
+                .handle_direct(count, &mut room, &mut scratch.inbox, scratch.now);
             self.deliver(state, scratch, after);
             result?;
             return Ok(Read::Bytes(count));
@@ -101,7 +108,9 @@ impl Session {
         after: &mut Aftermath,
     ) -> Result<(), DisconnectReason> {
         let used = self.decode(state, bytes, scratch, after)?;
-        state.leftover.extend_from_slice(bytes.get(used..).unwrap_or_default());
+        state
+            .leftover
+            .extend_from_slice(bytes.get(used..).unwrap_or_default());
         Ok(())
     }
 
@@ -116,7 +125,10 @@ impl Session {
         let mut used = 0;
         loop {
             // Before the handshake is done there is no pipe, and no room for messages.
-            let mut room = Room { messages: 0, bytes: 0 };
+            let mut room = Room {
+                messages: 0,
+                bytes: 0,
+            };
             state.stalled = false;
             if let Some(link) = &mut state.link {
                 let Some((messages, bytes)) = link.end.room() else {
@@ -124,11 +136,16 @@ impl Session {
                     return Ok(used);
                 };
                 let clamp = |limit| usize::try_from(limit).unwrap_or(usize::MAX);
-                room = Room { messages: clamp(messages), bytes: clamp(bytes) };
+                room = Room {
+                    messages: clamp(messages),
+                    bytes: clamp(bytes),
+                };
             }
             let rest = bytes.get(used..).unwrap_or_default();
             let had_pipe = state.link.is_some();
-            let result = state.connection.handle_input(rest, &mut room, &mut scratch.inbox, scratch.now);
+            let result = state
+                .connection
+                .handle_input(rest, &mut room, &mut scratch.inbox, scratch.now);
             self.deliver(state, scratch, after);
             self.handle_events(state, after)?;
             used += result?;

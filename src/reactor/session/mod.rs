@@ -169,7 +169,10 @@ impl Session {
         });
         let mut state = session.state.lock();
         let deadline = if connecting {
-            config.options.connect_timeout.and_then(|timeout| now.checked_add(timeout))
+            config
+                .options
+                .connect_timeout
+                .and_then(|timeout| now.checked_add(timeout))
         } else {
             state.connection.poll_timeout()
         };
@@ -218,7 +221,9 @@ impl Session {
         now: Instant,
         after: &mut Aftermath,
     ) -> Result<(), DisconnectReason> {
-        let Some(stream) = &state.stream else { return Ok(()) };
+        let Some(stream) = &state.stream else {
+            return Ok(());
+        };
         match stream.take_connect_error() {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotConnected => return Ok(()),
@@ -228,8 +233,13 @@ impl Session {
         state.address = stream.peer_name();
         // The handshake has its own time, from here.
         state.connection = Connection::new(Arc::clone(&self.config.zmtp), now);
-        self.reactor.mailbox.lock().timers.disarm(self.key, &mut state.armed);
-        self.reactor.arm(self.key, &mut state.armed, state.connection.poll_timeout());
+        self.reactor
+            .mailbox
+            .lock()
+            .timers
+            .disarm(self.key, &mut state.armed);
+        self.reactor
+            .arm(self.key, &mut state.armed, state.connection.poll_timeout());
         after.events.push(Event::Connected {
             endpoint: self.origin.endpoint().clone(),
             address: state.address.clone(),
@@ -249,7 +259,10 @@ impl Session {
             None => self.config.hooks.attach(self.origin.endpoint(), &info)?,
         };
         if let Some(owner) = self.myself.upgrade() {
-            link.end.set_owner(Some(Address { owner, pipe: link.pipe }));
+            link.end.set_owner(Some(Address {
+                owner,
+                pipe: link.pipe,
+            }));
         }
         link.end.set_sleep(pipe::WakeReader::OnPush);
         after.connected = Some((link.pipe, Arc::clone(&info)));
@@ -267,7 +280,9 @@ impl Session {
     /// Closes the connection, if it is not closed already.
     fn end(&self, state: &mut State, reason: DisconnectReason, after: &mut Aftermath) {
         self.send_last_words(state);
-        let Some(mut stream) = state.stream.take() else { return };
+        let Some(mut stream) = state.stream.take() else {
+            return;
+        };
         // Both fail only if the system has closed the descriptor by itself, and then there is nothing left to do.
         let _ = stream.deregister(&self.reactor.registry);
         stream.shutdown();
@@ -330,9 +345,18 @@ impl Session {
         if ended.was_connecting {
             Event::ConnectFailed { endpoint, reason }
         } else if ended.was_ready {
-            Event::Disconnected { endpoint, address, reason, in_doubt: ended.handed }
+            Event::Disconnected {
+                endpoint,
+                address,
+                reason,
+                in_doubt: ended.handed,
+            }
         } else {
-            Event::HandshakeFailed { endpoint, address, reason }
+            Event::HandshakeFailed {
+                endpoint,
+                address,
+                reason,
+            }
         }
     }
 
@@ -365,7 +389,8 @@ impl Source for Session {
             }
             self.fill(state, scratch, after)?;
             self.flush(state, after)?;
-            self.reactor.arm(self.key, &mut state.armed, state.connection.poll_timeout());
+            self.reactor
+                .arm(self.key, &mut state.armed, state.connection.poll_timeout());
             Ok(())
         });
     }
@@ -375,10 +400,14 @@ impl Source for Session {
             state.armed = None;
             if state.connecting {
                 let limit = self.config.options.connect_timeout.unwrap_or_default();
-                return Err(DisconnectReason::TimedOut { what: "connecting", limit });
+                return Err(DisconnectReason::TimedOut {
+                    what: "connecting",
+                    limit,
+                });
             }
             state.connection.handle_timeout(now)?;
-            self.reactor.arm(self.key, &mut state.armed, state.connection.poll_timeout());
+            self.reactor
+                .arm(self.key, &mut state.armed, state.connection.poll_timeout());
             self.flush(state, after)
         });
     }

@@ -84,7 +84,9 @@ impl Session {
     }
 
     fn begin_gathering(&self, state: &mut State) {
-        let Some(myself) = self.myself.upgrade() else { return };
+        let Some(myself) = self.myself.upgrade() else {
+            return;
+        };
         state.burst.gathering = true;
         self.set_sleep(state, WakeReader::AtBytes(BATCH_BYTES as u64));
         if self.reactor.gathering.add(myself) {
@@ -176,7 +178,9 @@ impl Session {
 
     /// Writes as much of the batch as the system takes.
     fn write(&self, state: &mut State, batch: &mut Batch) -> Result<(), DisconnectReason> {
-        let Some(stream) = &mut state.stream else { return Err(DisconnectReason::Local) };
+        let Some(stream) = &mut state.stream else {
+            return Err(DisconnectReason::Local);
+        };
         while !batch.is_empty() {
             let mut slices = SmallVec::new();
             batch.slices(&mut slices);

@@ -1,0 +1,74 @@
+//! What the fuzz targets share: an allocator that counts, and the bound that all of them keep.
+//!
+//! A claim is run twice on each input, so that what is allocated once and for all (by the standard library, or by the
+//! fuzzer) is not blamed on the input.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
+
+/// What one connection may hold unearned.
+const UNEARNED: usize = 64 * 1024;
+
+/// What it may hold for each byte that its peer really sent.
+const PER_BYTE: usize = 4;
+
+static IN_USE: AtomicIsize = AtomicIsize::new(0);
+static PEAK: AtomicIsize = AtomicIsize::new(0);
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn count(change: isize) {
+    let now = IN_USE.fetch_add(change, Relaxed) + change;
+    PEAK.fetch_max(now, Relaxed);
+}
+
+fn size(layout: Layout) -> isize {
+    // No layout is larger than `isize::MAX`.
+    layout.size() as isize
+}
+
+// SAFETY: everything is passed on to the system's allocator as it came; counting touches no memory but two atomics.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(size(layout));
+        // SAFETY: the caller keeps to the contract of `alloc`, which is the system allocator's too.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(size(layout));
+        // SAFETY: as for `alloc`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-size(layout));
+        // SAFETY: the pointer came from the system's allocator with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        count(new_size as isize - size(layout));
+        // SAFETY: as for `dealloc`.
+        unsafe { System.realloc(pointer, layout, new_size) }
+    }
+}
+
+/// Runs a claim on an input, and holds it to the memory that the input has earned.
+pub fn bounded(data: &[u8], claim: fn(&[u8])) {
+    claim(data);
+    let before = IN_USE.load(Relaxed);
+    PEAK.store(before, Relaxed);
+    claim(data);
+    let used = PEAK.load(Relaxed) - before;
+    let earned = (UNEARNED + PER_BYTE * data.len()) as isize;
+    assert!(
+        used <= earned,
+        "{used} bytes were in use for an input of {}",
+        data.len()
+    );
+    assert_eq!(IN_USE.load(Relaxed), before, "something was not given back");
+}

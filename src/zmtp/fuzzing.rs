@@ -1,0 +1,428 @@
+//! What the fuzzers run: claims about any input at all, which the tests check on inputs of their own as well.
+
+use std::collections::VecDeque;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::command::{Command, put_property};
+use super::connection::{Config, Connection};
+use super::decoder::{Decoder, Rules, Step};
+use super::encoder::Batch;
+use super::greeting;
+use super::limits::{Room, wide};
+use super::mechanism::Mechanism;
+use crate::options::LinkOptions;
+use crate::{Message, SocketType};
+
+/// Few enough that the slots of the parts fit in the 64 KiB that a connection may hold beside four times its input.
+const MAX_PARTS: usize = 200;
+
+/// More than any fuzzer sends, so that lengths below the limit are announced and not delivered.
+const MAX_SIZE: usize = 256 * 1024 * 1024;
+
+/// Numbers that the input provides, and zeros after its end.
+pub(crate) struct Numbers<'a>(&'a [u8]);
+
+impl Numbers<'_> {
+    fn next(&mut self) -> u8 {
+        let Some((&number, rest)) = self.0.split_first() else {
+            return 0;
+        };
+        self.0 = rest;
+        number
+    }
+
+    /// The size of a piece: mostly small ones, where the mistakes are, and large ones for the speed of it.
+    fn piece(&mut self) -> usize {
+        match self.next() {
+            0 => usize::MAX,
+            small @ 1..=200 => usize::from(small),
+            large => usize::from(large).saturating_mul(64),
+        }
+    }
+
+    fn socket_type(&mut self) -> SocketType {
+        let at = usize::from(self.next())
+            .checked_rem(SocketType::ALL.len())
+            .unwrap_or(0);
+        SocketType::ALL.get(at).copied().unwrap_or(SocketType::Pair)
+    }
+}
+
+/// Splits the input of a fuzzer into numbers that steer and bytes that are fed.
+fn steer(data: &[u8]) -> (Numbers<'_>, &[u8]) {
+    const STEERING: usize = 16;
+    let (numbers, bytes) = data.split_at_checked(STEERING).unwrap_or((data, &[]));
+    (Numbers(numbers), bytes)
+}
+
+/// Hashes of all that came out; without keeping it, because the fuzzers measure the memory in use.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Digest {
+    messages: u64,
+    events: u64,
+    commands: u64,
+    transmitted: u64,
+    ignored: u64,
+    verdict: String,
+}
+
+/// Folds a value into a running hash.
+fn fold(digest: &mut u64, value: &impl Hash) {
+    let mut hasher = DefaultHasher::new();
+    (*digest, value).hash(&mut hasher);
+    *digest = hasher.finish();
+}
+
+/// Claim: how a greeting is cut does not matter, and only a good one passes.
+pub(crate) fn greeting(data: &[u8]) {
+    let (mut numbers, bytes) = steer(data);
+    let mut whole = bytes;
+    let expected = greeting::Partial::new().read(&mut whole, Mechanism::Null);
+    let mut partial = greeting::Partial::new();
+    let mut rest = bytes;
+    let mut result = Ok(None);
+    while let (Ok(None), false) = (&result, rest.is_empty()) {
+        let (mut piece, _) = rest.split_at_checked(numbers.piece()).unwrap_or((rest, &[]));
+        let len = piece.len();
+        result = partial.read(&mut piece, Mechanism::Null);
+        rest = rest.get(len.saturating_sub(piece.len())..).unwrap_or_default();
+    }
+    assert_eq!(result, expected);
+    if let Ok(Some(version)) = expected {
+        assert!(version == (3, 0) || version == (3, 1));
+        assert_eq!(rest.len(), whole.len());
+        let name = b"NULL\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        assert!(bytes.first() == Some(&0xff) && bytes.get(12..32) == Some(name));
+    }
+}
+
+/// Claim: how a stream of frames is cut does not matter.
+pub(crate) fn decoder(data: &[u8]) {
+    let (mut numbers, bytes) = steer(data);
+    let rules = *config(SocketType::Pull).rules();
+    let expected = decode(bytes, &rules, &mut Numbers(&[]));
+    let got = decode(bytes, &rules, &mut numbers);
+    assert_eq!(got, expected);
+}
+
+fn decode(bytes: &[u8], rules: &Rules, numbers: &mut Numbers<'_>) -> Digest {
+    let mut decoder = Decoder::default();
+    let mut digest = Digest::default();
+    let mut inbox = VecDeque::new();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        if let Some((target, max)) = decoder.direct_target(rules) {
+            let (now, later) = rest
+                .split_at_checked(max.min(numbers.piece()))
+                .unwrap_or((rest, &[]));
+            target.extend_from_slice(now);
+            rest = later;
+            assert_eq!(
+                decoder.direct_done(rules, &mut Room::UNBOUNDED.clone(), &mut inbox),
+                None
+            );
+        }
+        let (mut piece, _) = rest.split_at_checked(numbers.piece()).unwrap_or((rest, &[]));
+        let len = piece.len();
+        let result = decoder.run(&mut piece, rules, &mut a_little_room(), &mut inbox);
+        rest = rest.get(len.saturating_sub(piece.len())..).unwrap_or_default();
+        inbox
+            .drain(..)
+            .for_each(|message| fold(&mut digest.messages, &message));
+        match result {
+            Ok(Step::Command(body)) => fold(&mut digest.commands, &body),
+            Ok(_) => assert!(len == 0 || piece.len() < len, "no progress"),
+            Err(reason) => {
+                digest.verdict = format!("{reason:?}");
+                break;
+            }
+        }
+    }
+    digest
+}
+
+/// Claim: a command that parses is emitted as the same bytes, and so are its properties.
+pub(crate) fn command(data: &[u8]) {
+    let Ok(command) = Command::parse(data) else { return };
+    let mut emitted = Vec::new();
+    command.emit(&mut emitted);
+    assert_eq!(emitted, data);
+    assert_eq!(Command::parse(&emitted), Ok(command));
+    if let Command::Ready(properties) = command {
+        emitted.truncate(b"\x05READY".len());
+        let mut good = true;
+        for property in properties {
+            match property {
+                Ok((name, value)) => put_property(name, value, &mut emitted),
+                Err(_) => good = false,
+            }
+        }
+        assert!(data.starts_with(&emitted));
+        assert_eq!(good, emitted.len() == data.len());
+    }
+    for ours in SocketType::ALL {
+        if let Ok(peer) = Mechanism::Null.judge(data, (3, 1), &config(ours)) {
+            assert!(ours.talks_to(peer.socket_type));
+        }
+    }
+}
+
+/// Claims: how the input of a connection is cut does not matter; and nothing that a peer does over time breaks it.
+pub(crate) fn connection(data: &[u8]) {
+    let (mut numbers, bytes) = steer(data);
+    let ours = numbers.socket_type();
+    let prelude = match numbers.next() & 3 {
+        0 => Vec::new(),
+        1 => greeting::emit(Mechanism::Null).to_vec(),
+        minor => prelude(ours, minor & 1),
+    };
+    let base = Instant::now();
+    let expected = converse(ours, &prelude, bytes, &mut Numbers(&[]), base, false);
+    let got = converse(ours, &prelude, bytes, &mut Numbers(numbers.0), base, false);
+    assert_eq!(got, expected);
+    converse(ours, &prelude, bytes, &mut numbers, base, true);
+}
+
+/// The handshake of a peer that fits, with minor version 0 or 1.
+pub(crate) fn prelude(ours: SocketType, minor: u8) -> Vec<u8> {
+    let theirs = SocketType::ALL.into_iter().find(|theirs| theirs.talks_to(ours));
+    let now = Instant::now();
+    let mut peer = Connection::new(config(theirs.unwrap_or(ours)), now);
+    let mut ignored = (Room::UNBOUNDED, VecDeque::new());
+    let hello = greeting::emit(Mechanism::Null);
+    assert_eq!(
+        peer.handle_input(&hello, &mut ignored.0, &mut ignored.1, now),
+        Ok(hello.len())
+    );
+    let mut batch = Batch::new();
+    peer.poll_transmit(&mut batch);
+    let mut bytes = written(&batch);
+    if let Some(slot) = bytes.get_mut(11) {
+        *slot = minor;
+    }
+    bytes
+}
+
+/// Collects what a batch would send.
+pub(crate) fn written(batch: &Batch) -> Vec<u8> {
+    let mut slices = smallvec::SmallVec::new();
+    batch.slices(&mut slices);
+    slices.iter().flat_map(|slice| slice.iter().copied()).collect()
+}
+
+fn config(socket_type: SocketType) -> Arc<Config> {
+    let options = LinkOptions {
+        max_message_parts: MAX_PARTS,
+        max_message_size: MAX_SIZE,
+        heartbeat_ttl: Some(Duration::from_secs(60)),
+        ..LinkOptions::default()
+    };
+    Arc::new(Config::new(socket_type, &options))
+}
+
+/// Little enough that it runs out often.
+fn a_little_room() -> Room {
+    Room {
+        messages: 3,
+        bytes: 4096,
+    }
+}
+
+/// Feeds a connection, takes all it gives, and with `hurry` lets time pass between the pieces as well.
+fn converse(
+    ours: SocketType,
+    prelude: &[u8],
+    bytes: &[u8],
+    numbers: &mut Numbers<'_>,
+    mut now: Instant,
+    hurry: bool,
+) -> Digest {
+    let mut connection = Connection::new(config(ours), now);
+    let mut digest = Digest::default();
+    let mut batch = Batch::new();
+    for stream in [prelude, bytes] {
+        let mut rest = stream;
+        while !rest.is_empty() && digest.verdict.is_empty() {
+            if hurry {
+                pass_time(&mut connection, &mut batch, numbers, &mut now, &mut digest);
+            }
+            let result = feed(&mut connection, &mut rest, numbers.piece(), now, &mut digest);
+            digest.ignored = digest.ignored.max(connection.ignored_commands());
+            if let Err(reason) = result {
+                digest.verdict = format!("{reason:?}");
+            }
+        }
+    }
+    check_verdict(&mut connection, &digest, now);
+    connection.poll_transmit(&mut batch);
+    assert!(!connection.wants_transmit());
+    fold(&mut digest.transmitted, &written(&batch));
+    digest
+}
+
+fn pass_time(
+    connection: &mut Connection,
+    batch: &mut Batch,
+    numbers: &mut Numbers<'_>,
+    now: &mut Instant,
+    digest: &mut Digest,
+) {
+    let step = Duration::from_millis(u64::from(numbers.next()).saturating_mul(100));
+    *now = now.checked_add(step).unwrap_or(*now);
+    if connection.poll_timeout().is_some_and(|deadline| deadline <= *now) {
+        match connection.handle_timeout(*now) {
+            Ok(()) => assert!(connection.poll_timeout().is_none_or(|deadline| deadline > *now)),
+            Err(reason) => digest.verdict = format!("{reason:?}"),
+        }
+    }
+    if connection.is_ready() {
+        connection.encode(Message::from("to the peer"), batch);
+        connection.encode_subscription(true, b"topic", batch);
+    }
+    connection.poll_transmit(batch);
+    let half = batch.len() / 2;
+    batch.advance(half);
+    *batch = batch.take_rest();
+    batch.clear();
+}
+
+/// Feeds one piece, directly where that is wanted, and drains what comes of it.
+fn feed(
+    connection: &mut Connection,
+    rest: &mut &[u8],
+    piece: usize,
+    now: Instant,
+    digest: &mut Digest,
+) -> Result<(), crate::DisconnectReason> {
+    let mut inbox = VecDeque::new();
+    let mut room = a_little_room();
+    let result = if let Some((target, max)) = connection.direct_target() {
+        assert!(max > 0 && max <= target.capacity() - target.len());
+        let (piece, later) = rest.split_at_checked(max.min(piece)).unwrap_or((rest, &[]));
+        target.extend_from_slice(piece);
+        *rest = later;
+        connection.handle_direct(piece.len(), &mut room, &mut inbox, now)
+    } else {
+        let (piece, _) = rest.split_at_checked(piece).unwrap_or((rest, &[]));
+        let used = connection.handle_input(piece, &mut room, &mut inbox, now);
+        if let Ok(used) = used {
+            assert!(used > 0 && (used == piece.len() || !room.is_open()));
+            *rest = rest.get(used..).unwrap_or_default();
+        }
+        used.map(drop)
+    };
+    assert!(inbox.len() <= a_little_room().messages);
+    inbox
+        .drain(..)
+        .for_each(|message| fold(&mut digest.messages, &message));
+    while let Some(event) = connection.poll_event() {
+        fold(&mut digest.events, &format!("{event:?}"));
+    }
+    result
+}
+
+/// A verdict is final, and there is nothing to wait for after it.
+fn check_verdict(connection: &mut Connection, digest: &Digest, now: Instant) {
+    if !digest.verdict.is_empty() {
+        let mut inbox = VecDeque::new();
+        let again = connection.handle_input(b"\0\0", &mut Room::UNBOUNDED.clone(), &mut inbox, now);
+        assert_eq!(
+            again.map_err(|reason| format!("{reason:?}")),
+            Err(digest.verdict.clone())
+        );
+        assert!(!connection.is_ready() && inbox.is_empty());
+        assert_eq!(connection.poll_timeout(), None);
+        assert!(connection.handle_timeout(now).is_err());
+    }
+    assert!(wide(digest.verdict.len()) < 2048);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zmtp::frame::{self, put_header};
+    use proptest::prelude::*;
+
+    /// Streams that are mostly well-formed: random bytes alone do not get past the first frame.
+    fn streams() -> impl Strategy<Value = Vec<u8>> {
+        const NAMES: [&str; 8] = [
+            "PING\0\x05",
+            "PONG",
+            "SUBSCRIBE",
+            "CANCEL",
+            "ERROR\x02no",
+            "READY",
+            "JOIN",
+            "P1",
+        ];
+        let command = (
+            prop::sample::select(&NAMES[..]),
+            prop::collection::vec(any::<u8>(), 0..40),
+        )
+            .prop_map(|(text, data)| {
+                let letters = text.bytes().take_while(u8::is_ascii_alphanumeric).count();
+                let body = [&[letters as u8], text.as_bytes(), &data].concat();
+                (frame::COMMAND, body)
+            });
+        let sizes = prop_oneof![8 => 0..300usize, 1 => 0..20_000usize];
+        let part = (0..2u8, any::<u8>(), sizes).prop_map(|(more, byte, len)| (more, vec![byte; len]));
+        let framed = prop_oneof![6 => part, 2 => command].prop_map(|(flags, body)| {
+            let mut out = Vec::new();
+            put_header(flags, body.len(), &mut out);
+            out.extend(body);
+            out
+        });
+        let noise = prop::collection::vec(any::<u8>(), 0..12);
+        prop::collection::vec(prop_oneof![30 => framed, 1 => noise], 0..12).prop_map(|all| all.concat())
+    }
+
+    fn steered() -> impl Strategy<Value = Vec<u8>> {
+        (any::<[u8; 16]>(), streams()).prop_map(|(numbers, stream)| [&numbers[..], &stream].concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_chunking_of_frames_is_the_same(data in steered()) {
+            decoder(&data);
+        }
+
+        #[test]
+        fn any_chunking_of_a_connection_is_the_same(data in steered()) {
+            connection(&data);
+        }
+
+        #[test]
+        fn any_chunking_of_noise_is_the_same(data in prop::collection::vec(any::<u8>(), 0..200)) {
+            greeting(&data);
+            decoder(&data);
+            command(&data);
+            connection(&data);
+        }
+
+        #[test]
+        fn any_chunking_of_a_damaged_greeting_is_the_same(
+            numbers: [u8; 16], at in 0..64usize, byte: u8, tail in prop::collection::vec(any::<u8>(), 0..9)
+        ) {
+            let mut bytes = greeting::emit(Mechanism::Null);
+            bytes[at] = byte;
+            greeting(&[&numbers[..], &bytes, &tail].concat());
+        }
+
+        #[test]
+        fn properties_lead_back(
+            properties in prop::collection::vec(("[A-Za-z0-9_.+-]{1,40}", prop::collection::vec(any::<u8>(), 0..80)), 0..9)
+        ) {
+            let mut body = b"\x05READY".to_vec();
+            for (name, value) in &properties {
+                put_property(name, value, &mut body);
+            }
+            command(&body);
+            let Ok(Command::Ready(parsed)) = Command::parse(&body) else { panic!("not READY") };
+            let parsed: Vec<_> = parsed.map(|p| p.map(|(n, v)| (n.to_owned(), v.to_vec())).unwrap()).collect();
+            prop_assert_eq!(parsed, properties);
+        }
+    }
+}

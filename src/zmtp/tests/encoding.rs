@@ -1,0 +1,197 @@
+//! Encoding and decoding: what the batch holds, how buffers grow, and how fast it is.
+
+use std::io::IoSlice;
+
+use smallvec::SmallVec;
+
+use super::super::decoder::{Decoder, Rules};
+use super::super::encoder::{MAX_SLICES, REFERENCE};
+use super::super::limits;
+use super::*;
+
+fn slices(batch: &Batch) -> Vec<usize> {
+    let mut slices: SmallVec<[IoSlice<'_>; MAX_SLICES]> = SmallVec::new();
+    batch.slices(&mut slices);
+    slices.iter().map(|slice| slice.len()).collect()
+}
+
+#[test]
+fn small_bodies_are_copied_and_large_ones_are_not() {
+    let mut batch = Batch::new();
+    let large = bytes::Bytes::from(vec![7; REFERENCE]);
+    for body in [&b"ab"[..], &[7; REFERENCE - 1]] {
+        batch.put_message(Message::from(body));
+    }
+    batch.put_message(Message::from(large.clone()));
+    batch.put_message(Message::from("cd"));
+    assert_eq!(slices(&batch), [4 + 9 + REFERENCE - 1 + 9, REFERENCE, 4]);
+    let mut found: SmallVec<[IoSlice<'_>; MAX_SLICES]> = SmallVec::new();
+    batch.slices(&mut found);
+    assert_eq!(found[1].as_ptr(), large.as_ptr());
+}
+
+#[test]
+fn a_batch_offers_a_bounded_number_of_slices() {
+    let mut batch = Batch::new();
+    for _ in 0..100 {
+        batch.put_message(Message::from(vec![7; REFERENCE]));
+    }
+    assert_eq!(slices(&batch).len(), MAX_SLICES);
+    let len = batch.len();
+    batch.advance(slices(&batch).iter().sum());
+    assert!(!batch.is_empty() && batch.len() < len);
+}
+
+#[test]
+fn a_spent_batch_keeps_its_memory_and_the_rest_takes_little() {
+    let mut batch = Batch::new();
+    batch.put_message(Message::from(vec![7; 1000]));
+    let whole = batch.len();
+    batch.advance(whole - 10);
+    let rest = batch.take_rest();
+    assert_eq!((written(&rest), batch.len()), (vec![7; 10], 0));
+    batch.put_message(Message::from("again"));
+    assert_eq!(written(&batch), b"\0\x05again");
+}
+
+#[test]
+fn more_and_long_flags_are_set() {
+    let mut batch = Batch::new();
+    let parts = [vec![1; 255], vec![2; 256], vec![]];
+    batch.put_message(parts.iter().map(Vec::as_slice).collect());
+    let expected = [frame(1, &parts[0]), frame(1, &parts[1]), frame(0, b"")].concat();
+    assert_eq!(written(&batch), expected);
+}
+
+fn rules() -> Rules {
+    *Config::new(SocketType::Pull, &LinkOptions::default()).rules()
+}
+
+fn run(decoder: &mut Decoder, mut input: &[u8], inbox: &mut VecDeque<Message>) {
+    decoder
+        .run(&mut input, &rules(), &mut Room::UNBOUNDED.clone(), inbox)
+        .unwrap();
+    assert_eq!(input, b"");
+}
+
+#[test]
+fn buffers_grow_with_what_arrives() {
+    const TOTAL: usize = 50 * 1024 * 1024;
+    let mut decoder = Decoder::default();
+    let mut inbox = VecDeque::new();
+    run(
+        &mut decoder,
+        &[&[2][..], &(TOTAL as u64).to_be_bytes()].concat(),
+        &mut inbox,
+    );
+    let mut arrived = 0;
+    let mut buffer = std::ptr::null();
+    while let Some((target, max)) = decoder.direct_target(&rules()) {
+        assert!(target.capacity() <= limits::FIRST_RESERVATION.max(limits::GROWTH * arrived).min(TOTAL));
+        let n = max.min(100_000);
+        target.resize(target.len() + n, 7);
+        arrived += n;
+        buffer = target.as_ptr();
+        assert_eq!(
+            decoder.direct_done(&rules(), &mut Room::UNBOUNDED.clone(), &mut inbox),
+            None
+        );
+    }
+    run(&mut decoder, &vec![7; TOTAL - arrived], &mut inbox);
+    assert_eq!(inbox[0].byte_len(), TOTAL);
+    assert_eq!(
+        inbox[0].frames()[0].as_ptr(),
+        buffer,
+        "the finished body was not moved"
+    );
+}
+
+#[test]
+fn buffers_grow_with_what_is_fed() {
+    const TOTAL: usize = 5 * 1024 * 1024;
+    let mut decoder = Decoder::default();
+    let mut inbox = VecDeque::new();
+    run(
+        &mut decoder,
+        &[&[2][..], &(TOTAL as u64).to_be_bytes()].concat(),
+        &mut inbox,
+    );
+    let mut arrived = 0;
+    while inbox.is_empty() {
+        let n = 30_000.min(TOTAL - arrived);
+        run(&mut decoder, &vec![7; n], &mut inbox);
+        arrived += n;
+        let earned = limits::FIRST_RESERVATION.max(limits::GROWTH * arrived);
+        assert!(
+            decoder.reserved() <= earned.min(TOTAL),
+            "{} for {arrived}",
+            decoder.reserved()
+        );
+    }
+    assert_eq!(inbox[0].byte_len(), TOTAL);
+}
+
+#[test]
+fn a_peer_that_keeps_its_word_gets_its_buffer_at_once() {
+    let mut decoder = Decoder::default();
+    let mut inbox = VecDeque::new();
+    let message = frame(0, &vec![7; 200_000]);
+    run(&mut decoder, &message[..9], &mut inbox);
+    run(&mut decoder, &message[9..], &mut inbox);
+    run(&mut decoder, &message[..9], &mut inbox);
+    let (target, max) = decoder.direct_target(&rules()).unwrap();
+    assert_eq!((target.capacity(), max), (200_000, 200_000));
+}
+
+#[test]
+fn nothing_is_read_directly_that_is_nearly_there() {
+    let mut decoder = Decoder::default();
+    let message = frame(0, &vec![7; 10_000]);
+    run(&mut decoder, &message[..9], &mut VecDeque::new());
+    assert!(decoder.direct_target(&rules()).is_some());
+    run(&mut decoder, &message[9..3000], &mut VecDeque::new());
+    assert!(decoder.direct_target(&rules()).is_none());
+}
+
+/// Not a test but a measurement: `cargo test --release --lib speed -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn speed() {
+    const BATCH: usize = 1000;
+    const TURNS: usize = 2000;
+    let now = Instant::now();
+    for len in [0, 16, 64, 70, 100, 1000] {
+        let mut a = End::ready(SocketType::Push, 1, &LinkOptions::default(), now);
+        let mut b = End::ready(SocketType::Pull, 1, &LinkOptions::default(), now);
+        let message = Message::from(vec![7; len]);
+        let mut batch = Batch::new();
+        let mut queue = VecDeque::new();
+        // The best turn, because the machine may be busy with other things.
+        let (mut encoding, mut decoding) = (std::time::Duration::MAX, std::time::Duration::MAX);
+        for _ in 0..TURNS {
+            batch.clear();
+            queue.extend(std::iter::repeat_n(&message, BATCH).cloned());
+            let start = Instant::now();
+            while let Some(message) = queue.pop_front() {
+                a.connection.encode(message, &mut batch);
+            }
+            encoding = encoding.min(start.elapsed());
+            let mut slices: SmallVec<[IoSlice<'_>; MAX_SLICES]> = SmallVec::new();
+            batch.slices(&mut slices);
+            b.inbox.clear();
+            let start = Instant::now();
+            let mut room = Room::UNBOUNDED;
+            b.connection
+                .handle_input(&slices[0], &mut room, &mut b.inbox, start)
+                .unwrap();
+            decoding = decoding.min(start.elapsed());
+            assert_eq!(b.inbox.len(), BATCH);
+        }
+        let each = |all: std::time::Duration| all.as_nanos() as f64 / BATCH as f64;
+        println!(
+            "{len} bytes: encode {:.1} ns, decode {:.1} ns",
+            each(encoding),
+            each(decoding)
+        );
+    }
+}
