@@ -1,8 +1,9 @@
 //! The fair queue: one message from each pipe that has one, in turn.
 
+use super::Pipes;
 use super::line::Line;
-use super::{Pipes, Wakes};
 use crate::message::Message;
+use crate::pipe::Wakes;
 
 /// Pipes that are not known to be empty, the next one in front.
 ///
@@ -31,8 +32,7 @@ impl FairQueue {
     ) -> Option<Message> {
         while let Some(key) = self.line.front() {
             if let Some(pipe) = pipes.get_mut(key) {
-                let (message, wake) = pipe.pop();
-                wakes.extend(wake);
+                let message = pipe.pop(wakes);
                 if message.is_some() {
                     self.line.rotate();
                     return message;

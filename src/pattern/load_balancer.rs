@@ -1,9 +1,9 @@
 //! The load balancer: round robin over the pipes that can take a message.
 
+use super::Pipes;
 use super::line::Line;
-use super::{Pipes, Wakes};
 use crate::message::Message;
-use crate::pipe::PushError;
+use crate::pipe::{PushError, Wakes};
 
 /// Pipes that are not known to be full, the next one in front.
 ///
@@ -38,7 +38,9 @@ impl LoadBalancer {
             };
             match pipe.push(message) {
                 Ok(wake) => {
-                    wakes.extend(wake);
+                    if let Some(wake) = wake {
+                        wakes.push(wake);
+                    }
                     self.line.rotate();
                     return Ok(());
                 }

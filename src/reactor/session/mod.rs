@@ -15,7 +15,7 @@ use super::{Dialer, Link, LinkConfig, Listener, Reactor, Readiness, Source};
 use crate::error::DisconnectReason;
 use crate::monitor::Event;
 use crate::peer::PeerInfo;
-use crate::pipe::{self, Address, Owner, Wake, fire_all};
+use crate::pipe::{self, Address, Owner, Wakes, fire_all};
 use crate::sync::Mutex;
 use crate::transport::Stream;
 use crate::zmtp::{Batch, Connection};
@@ -94,7 +94,7 @@ struct State {
 struct Aftermath {
     connected: Option<(usize, Arc<PeerInfo>)>,
     address: String,
-    wakes: SmallVec<[Wake; 4]>,
+    wakes: Wakes,
     events: SmallVec<[Event; 2]>,
     ended: Option<Ended>,
 }
