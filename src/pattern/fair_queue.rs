@@ -3,7 +3,7 @@
 use super::Pipes;
 use super::line::Line;
 use crate::message::Message;
-use crate::pipe::Wakes;
+use crate::pipe::{PipeEnd, Wakes};
 
 /// Pipes that are not known to be empty, the next one in front.
 ///
@@ -49,7 +49,7 @@ impl FairQueue {
     /// Tells whether some pipe has a message; pipes found empty leave the line.
     pub(crate) fn can_recv(&mut self, pipes: &mut Pipes) -> bool {
         while let Some(key) = self.line.front() {
-            if pipes.get_mut(key).is_some_and(|pipe| pipe.is_readable()) {
+            if pipes.get_mut(key).is_some_and(PipeEnd::is_readable) {
                 return true;
             }
             self.line.leave();

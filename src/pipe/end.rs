@@ -220,11 +220,6 @@ impl PipeEnd {
         self.batch.is_empty() && lane.ring.is_empty() && lane.ring.is_writer_closed()
     }
 
-    /// Tells whether everything sent has been read and released by the other end.
-    pub(crate) fn is_flushed(&self) -> bool {
-        self.staged.is_empty() && self.tx.0.lock().ring.held().messages == 0
-    }
-
     /// Says that nothing more will be sent from this end; the other end reads what is there.
     pub(crate) fn finish(&mut self) -> Option<Wake> {
         let published = self.publish();
