@@ -134,7 +134,9 @@ impl PipeEnd {
         {
             self.credit.messages -= 1;
             self.credit.bytes -= weight;
-            self.staged.extend(message.take());
+            if let Some(message) = message.take() {
+                self.staged.push_back(message);
+            }
             return Ok(None);
         }
         self.send_through(message)
