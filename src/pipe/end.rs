@@ -216,7 +216,7 @@ impl PipeEnd {
     }
 
     /// Looks at the next message. Without one, this end now sleeps.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn front(&mut self, wakes: &mut Wakes) -> Option<&Message> {
         if self.batch.is_empty()
             && let Some(wake) = self.refill()
@@ -227,7 +227,7 @@ impl PipeEnd {
     }
 
     /// Reads the message that was [looked at](Self::front) where it lies.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn skip(&mut self, wakes: &mut Wakes) {
         if let Some(message) = self.batch.front() {
             let load = Load::of(message);
@@ -236,7 +236,7 @@ impl PipeEnd {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn note_read(&mut self, load: Load, wakes: &mut Wakes) {
         self.read.add(load);
         if self.read.reaches(self.step)
