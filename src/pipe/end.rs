@@ -239,7 +239,8 @@ impl PipeEnd {
     #[inline(always)]
     fn note_read(&mut self, load: Load, wakes: &mut Wakes) {
         self.read.add(load);
-        if self.read.reaches(self.step)
+        // At the low-water mark for the writer's sake, and with the last message so that the counters are true.
+        if (self.batch.is_empty() || self.read.reaches(self.step))
             && let Some(wake) = self.release()
         {
             wakes.push(wake);
