@@ -157,18 +157,21 @@ impl Ventilator {
             self.take_reports()?;
             match self.reports.recv_timeout(IDLE) {
                 Ok(report) => self.note(&report)?,
-                Err(RecvError::Timeout) => self.check_sink()?,
+                Err(RecvError::Timeout) => {}
                 Err(error @ RecvError::Closed) => return Err(error.into()),
             }
         }
     }
 
-    /// Takes what the sink has reported so far.
+    /// Takes what the sink has reported so far, and makes sure that it is there.
     fn take_reports(&mut self) -> Outcome<()> {
         while let Ok(report) = self.reports.try_recv() {
             self.note(&report)?;
         }
-        Ok(())
+        match self.sink.try_wait()? {
+            None => Ok(()),
+            Some(status) => Err(format!("the sink has gone: {status}").into()),
+        }
     }
 
     fn note(&mut self, report: &Message) -> Outcome<()> {
@@ -178,13 +181,6 @@ impl Ventilator {
         *self.counted.entry(name.as_str()?.to_owned()).or_default() += lines.as_str()?.parse::<u64>()?;
         self.tables += 1;
         Ok(())
-    }
-
-    fn check_sink(&mut self) -> Outcome<()> {
-        match self.sink.try_wait()? {
-            None => Ok(()),
-            Some(status) => Err(format!("the sink has gone: {status}").into()),
-        }
     }
 
     /// Gets the result, lets the others go, and returns what was counted, by whom, and in how many tables.
