@@ -131,22 +131,27 @@ impl PipeEnd {
         self.push_through(message)
     }
 
-    /// Publishes what is staged and sends a message after it. There is room for it if anything was staged: the credit
-    /// leaves one place.
+    /// Sends a message through the lane, behind what is staged; or stages it, if the reader has begun to gather. There
+    /// is room for it if anything was staged: the credit leaves one place.
     fn push_through(&mut self, message: Message) -> Result<Option<Wake>, PushError> {
         self.credit = Credit::default();
         let mut lane = self.tx.0.lock();
+        if self.staged.is_empty()
+            && lane.ring.is_gathering()
+            && let Some((messages, bytes)) = lane.ring.room().filter(|(messages, _)| *messages > 1)
+        {
+            let bytes = bytes.min(STAGED_WEIGHT).saturating_sub(message.weight() as u64);
+            if bytes > 0 {
+                self.credit = Credit {
+                    messages: messages - 1,
+                    bytes,
+                };
+                self.staged.push_back(message);
+                return Ok(None);
+            }
+        }
         let staged_due = !self.staged.is_empty() && lane.ring.push_all(&mut self.staged);
         let due = lane.ring.push(message)? || staged_due;
-        if lane.ring.is_gathering() {
-            self.credit = lane
-                .ring
-                .room()
-                .map_or(Credit::default(), |(messages, bytes)| Credit {
-                    messages,
-                    bytes: bytes.min(STAGED_WEIGHT),
-                });
-        }
         Ok(lane.wake_reader_if(due))
     }
 
@@ -185,19 +190,41 @@ impl PipeEnd {
     /// Reads a message; the other end may have to be woken either way. Without a message, this end now sleeps.
     #[inline]
     pub(crate) fn pop(&mut self, wakes: &mut Wakes) -> Option<Message> {
+        let load = Load::of(self.front(wakes)?);
+        let message = self.batch.pop_front();
+        self.note_read(load, wakes);
+        message
+    }
+
+    /// Looks at the next message. Without one, this end now sleeps.
+    #[inline]
+    pub(crate) fn front(&mut self, wakes: &mut Wakes) -> Option<&Message> {
         if self.batch.is_empty()
             && let Some(wake) = self.refill()
         {
             wakes.push(wake);
         }
-        let message = self.batch.pop_front()?;
-        self.read.add(Load::of(&message));
+        self.batch.front()
+    }
+
+    /// Reads the message that was [looked at](Self::front) where it lies.
+    #[inline]
+    pub(crate) fn skip(&mut self, wakes: &mut Wakes) {
+        if let Some(message) = self.batch.front() {
+            let load = Load::of(message);
+            self.batch.pop_front();
+            self.note_read(load, wakes);
+        }
+    }
+
+    #[inline]
+    fn note_read(&mut self, load: Load, wakes: &mut Wakes) {
+        self.read.add(load);
         if self.read.reaches(self.step)
             && let Some(wake) = self.release()
         {
             wakes.push(wake);
         }
-        Some(message)
     }
 
     /// Tells whether there is a message to read, and goes to sleep if not.

@@ -190,13 +190,15 @@ impl Ring {
     /// Appends all messages, for whose number and size [`room`](Self::room) was asked before. With the reader gone they
     /// stay queued, to be reclaimed.
     pub(crate) fn push_all(&mut self, messages: &mut VecDeque<Message>) -> bool {
-        if self.queue.is_empty() && !self.conflate {
-            for message in &*messages {
-                self.count_in(message);
-            }
-            std::mem::swap(&mut self.queue, messages);
-        } else {
+        if self.conflate {
             messages.drain(..).for_each(|message| self.append(message));
+        } else {
+            messages.iter().for_each(|message| self.count_in(message));
+            if self.queue.is_empty() {
+                std::mem::swap(&mut self.queue, messages);
+            } else {
+                self.queue.append(messages);
+            }
         }
         self.peak = self.peak.max(self.held.messages);
         !self.queue.is_empty() && self.reader_is_due()

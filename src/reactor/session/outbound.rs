@@ -225,10 +225,14 @@ impl Session {
     fn encode(&self, state: &mut State, batch: &mut Batch, after: &mut Aftermath) {
         let Some(link) = &mut state.link else { return };
         while batch.len() < BATCH_BYTES {
-            let Some(message) = link.end.pop(&mut after.wakes) else {
+            let Some(message) = link.end.front(&mut after.wakes) else {
                 return;
             };
-            state.connection.encode(message, batch);
+            if state.connection.encode_short(message, batch) {
+                link.end.skip(&mut after.wakes);
+            } else if let Some(message) = link.end.pop(&mut after.wakes) {
+                state.connection.encode(message, batch);
+            }
             state.handed += 1;
             state.burst.active = true;
         }
