@@ -82,7 +82,7 @@ impl Report {
         println!();
         row(
             "text",
-            format!("{} lines in {files} files, over and over", grouped(lines)),
+            format!("{} lines from {files} file(s), over and over", grouped(lines)),
         );
         row(
             "words",
