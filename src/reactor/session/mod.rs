@@ -15,7 +15,7 @@ use super::{Dialer, Link, LinkConfig, Listener, Reactor, Readiness, Source};
 use crate::error::DisconnectReason;
 use crate::monitor::Event;
 use crate::peer::PeerInfo;
-use crate::pipe::{self, Address, Owner, Wakes, fire_all};
+use crate::pipe::{self, Address, Owner, Wakes};
 use crate::sync::Mutex;
 use crate::transport::Stream;
 use crate::zmtp::{Batch, Connection};
@@ -334,7 +334,7 @@ impl Session {
         if let (Some((pipe, info)), Some(myself)) = (after.connected, self.myself.upgrade()) {
             hooks.connected(pipe, myself, &after.address, info);
         }
-        fire_all(after.wakes);
+        after.wakes.fire();
         for event in after.events {
             hooks.emit(event);
         }
