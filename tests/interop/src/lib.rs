@@ -1,0 +1,1 @@
+//! Tests of aqueduct against libzmq; everything is in `tests/`.
