@@ -42,7 +42,6 @@ impl Classic {
     /// Binds, and returns the endpoint with wildcards resolved.
     #[must_use]
     pub fn bind(&self, endpoint: &str) -> String {
-        // The address may have been given up by a peer whose last packets are still on their way.
         self.socket
             .bind(endpoint)
             .unwrap_or_else(|error| panic!("libzmq cannot bind {endpoint}: {error}"));
@@ -83,27 +82,23 @@ impl Classic {
         body
     }
 
-    /// Receives a message, unless the context is shut down first.
-    #[must_use]
-    pub fn recv_unless_shut_down(&self) -> Option<Vec<u8>> {
-        match self.socket.recv_bytes(0) {
-            Ok(body) => Some(body),
-            Err(zmq::Error::ETERM) => None,
-            Err(error) => panic!("libzmq does not receive in time: {error}"),
-        }
-    }
-
     /// Receives a message of any number of frames.
     #[must_use]
     pub fn recv_frames(&self) -> Vec<Vec<u8>> {
         self.socket.recv_multipart(0).expect("libzmq receives in time")
     }
 
-    /// Tells whether nothing comes for a moment.
-    #[must_use]
-    pub fn is_quiet(&self, moment: Duration) -> bool {
-        let millis = i64::try_from(moment.as_millis()).unwrap_or(i64::MAX);
-        self.socket.poll(zmq::POLLIN, millis).expect("libzmq polls") == 0
+    /// Waits until a sender has no peer left, or none with room.
+    ///
+    /// # Panics
+    ///
+    /// There is still one after a long time.
+    pub fn await_no_peer(&self) {
+        let deadline = Instant::now() + LONG;
+        while self.socket.poll(zmq::POLLOUT, 0).expect("libzmq polls") > 0 {
+            assert!(Instant::now() < deadline, "libzmq keeps a peer");
+            std::thread::yield_now();
+        }
     }
 
     /// Returns the events from now on.

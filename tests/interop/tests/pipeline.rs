@@ -58,7 +58,7 @@ fn classic_to_our_workers_to_classic() {
                 drop(input.close());
                 worker.join().unwrap();
                 let total = output.close().total;
-                assert!(total.adds_up() && total.in_doubt == 0, "{total:?}");
+                assert!(total.adds_up(), "{total:?}");
                 assert!(total.handed.messages > 0, "each worker has its share");
                 total.handed.messages
             });

@@ -56,7 +56,7 @@ fn our_push_keeps_its_queue_while_a_bound_classic_pull_restarts() {
         }
         push.send("after").unwrap();
         assert_eq!(pull.recv(), b"after");
-        let total = push.close().total;
+        let total = push.stats().total;
         assert_eq!((total.in_doubt, total.reconnects), (1, 1), "{total:?}");
         assert!(total.adds_up(), "{total:?}");
     });
@@ -147,7 +147,7 @@ fn a_classic_pull_that_connects_anew_is_served_by_our_bound_push() {
         pull.connect(&wired.endpoint);
         push.send("after").unwrap();
         assert_eq!(pull.recv(), b"after");
-        let total = push.close().total;
+        let total = push.stats().total;
         assert_eq!((total.handed.messages, total.in_doubt), (2, 1), "{total:?}");
     });
 }
@@ -163,6 +163,8 @@ fn our_pull_that_connects_anew_is_served_by_a_bound_classic_push() {
         assert_eq!(ours.recv().unwrap(), "before");
         drop(ours);
         witness.expect(SocketEvent::DISCONNECTED);
+        // libzmq tells of the loss before it lets go of the queue, and loses what it still puts there.
+        push.await_no_peer();
 
         let ours = pull();
         ours.connect(&wired.endpoint).unwrap();

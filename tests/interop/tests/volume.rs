@@ -70,7 +70,7 @@ fn a_classic_push_is_held_back_by_our_pull() {
         let pull = builder.recv_timeout(Some(aqueduct_interop::LONG)).build();
         let _wired = wiring.inwards(&push, &pull);
         let sent = (0..).take_while(|number| push.send_within(&bulk(*number), HELD_BACK)).count() as u32;
-        assert!((200..=BOUND).contains(&sent), "{sent} messages were taken");
+        assert!((150..=BOUND).contains(&sent), "{sent} messages were taken");
         assert_eq!(pull.stats().total.unread, 100, "the high-water mark is exact");
         for number in 0..sent {
             assert!(pull.recv().unwrap() == bulk(number), "number {number}");
@@ -99,9 +99,11 @@ fn our_push_is_held_back_by_a_classic_pull() {
             }
         };
         assert_eq!(refused, SendError::Timeout(bulk(sent).into()));
-        assert!((200..=BOUND).contains(&sent), "{sent} messages were taken");
+        assert!((150..=BOUND).contains(&sent), "{sent} messages were taken");
         let stats = push.stats().total;
-        assert_eq!((stats.queued, stats.queued_peak), (100, 100), "{stats:?}");
+        // A queue that was full takes more when it is half empty.
+        assert!((51..=100).contains(&stats.queued), "{stats:?}");
+        assert_eq!(stats.queued_peak, 100, "the high-water mark is exact");
         assert!(stats.adds_up(), "{stats:?}");
         for number in 0..sent {
             assert!(pull.recv() == bulk(number), "number {number}");
