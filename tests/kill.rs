@@ -79,11 +79,26 @@ impl Worker {
     /// Waits until the worker has ended by itself, and reads its report.
     fn report(mut self) -> Tally {
         let mut out = String::new();
-        self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
-        assert!(self.child.wait().unwrap().success(), "{} failed: {out}", self.name);
+        self.child
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut out)
+            .unwrap();
+        assert!(
+            self.child.wait().unwrap().success(),
+            "{} failed: {out}",
+            self.name
+        );
         let report = out.lines().find_map(|line| line.strip_prefix("report "));
-        let numbers: Vec<u64> = report.unwrap().split(' ').map(|number| number.parse().unwrap()).collect();
-        let [messages, bytes] = numbers[..] else { panic!("{out}") };
+        let numbers: Vec<u64> = report
+            .unwrap()
+            .split(' ')
+            .map(|number| number.parse().unwrap())
+            .collect();
+        let [messages, bytes] = numbers[..] else {
+            panic!("{out}")
+        };
         Tally { messages, bytes }
     }
 }
@@ -248,14 +263,23 @@ impl Watch {
 
 /// Stops the load, waits until everything is handed over, and compares what each survivor received with what the
 /// sender says was handed to its connection.
-fn settle(push: Push, crew: Vec<Worker>, loads: Vec<Load>, name_of: impl Fn(&PeerStats) -> String) -> CloseReport {
+fn settle(
+    push: Push,
+    crew: Vec<Worker>,
+    loads: Vec<Load>,
+    name_of: impl Fn(&PeerStats) -> String,
+) -> CloseReport {
     let sent: u64 = loads.into_iter().map(Load::finish).sum();
     eventually("all is handed over", || push.stats().total.queued == 0);
     let stats = push.stats();
     assert_eq!(stats.total.accepted.messages, sent);
     assert_eq!(stats.monitor_dropped, 0);
     assert!(stats.total.adds_up(), "{stats:?}");
-    let handed: HashMap<_, _> = stats.peers.iter().map(|peer| (name_of(peer), peer.traffic.clone())).collect();
+    let handed: HashMap<_, _> = stats
+        .peers
+        .iter()
+        .map(|peer| (name_of(peer), peer.traffic.clone()))
+        .collect();
     assert_eq!(handed.len(), CREW, "{stats:?}");
     let report = push.close();
     assert!(report.returned.is_empty());
@@ -264,7 +288,11 @@ fn settle(push: Push, crew: Vec<Worker>, loads: Vec<Load>, name_of: impl Fn(&Pee
         let name = worker.name.clone();
         let tally = worker.report();
         let traffic = &handed[&name];
-        assert_eq!(tally.messages, traffic.handed.messages - traffic.in_doubt, "{name}: {traffic:?}");
+        assert_eq!(
+            tally.messages,
+            traffic.handed.messages - traffic.in_doubt,
+            "{name}: {traffic:?}"
+        );
         if traffic.in_doubt == 0 {
             assert_eq!(tally.bytes, traffic.handed.bytes, "{name}");
         }
@@ -296,13 +324,18 @@ fn a_bound_sender_survives_a_hundred_kills() {
             killed.push(victim.kill());
             crew.push(spawn());
             let newcomer = &crew[CREW - 1].name;
-            watch.until("the newcomer is greeted", |watch| watch.greeted.contains(newcomer));
+            watch.until("the newcomer is greeted", |watch| {
+                watch.greeted.contains(newcomer)
+            });
             assert!(push.stats().total.adds_up(), "{:?}", push.stats());
         }
         watch.until("every loss is noticed", |watch| watch.losses == KILLS as u64);
         let total = push.stats().total;
         assert_eq!(total.in_doubt, watch.in_doubt, "{total:?}");
-        assert!(total.in_doubt > 100 * KILLS as u64, "the victims were busy: {total:?}");
+        assert!(
+            total.in_doubt > 100 * KILLS as u64,
+            "the victims were busy: {total:?}"
+        );
         let report = settle(push, crew, loads, name_of);
         let dropped = report.total.dropped;
         assert_eq!(dropped.total(), dropped.of(DropReason::PeerGone), "{dropped:?}");
@@ -335,7 +368,9 @@ fn a_connecting_sender_loses_nothing_that_it_has_not_handed_over() {
             drop(crew.remove(place).kill());
             crew.insert(place, Worker::spawn("bind", &places[place]));
             let newcomer = &crew[place].name;
-            watch.until("the newcomer is greeted", |watch| watch.greeted.contains(newcomer));
+            watch.until("the newcomer is greeted", |watch| {
+                watch.greeted.contains(newcomer)
+            });
             assert!(push.stats().total.adds_up(), "{:?}", push.stats());
         }
         watch.until("every loss is noticed", |watch| watch.losses == KILLS as u64);

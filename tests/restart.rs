@@ -21,7 +21,10 @@ const LONGEST: Duration = Duration::from_millis(50);
 /// A PUSH that comes back soon.
 fn keen() -> Push {
     let builder = Push::builder().send_timeout(Some(LONG)).linger(Some(LONG));
-    builder.reconnect_interval(Some(FIRST)).reconnect_interval_max(LONGEST).build()
+    builder
+        .reconnect_interval(Some(FIRST))
+        .reconnect_interval_max(LONGEST)
+        .build()
 }
 
 fn pull() -> Pull {
@@ -32,7 +35,9 @@ fn pull() -> Pull {
 /// back, as it gives out all others before this one again.
 fn vacant_port() -> Endpoint {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("tcp://{}", listener.local_addr().unwrap()).parse().unwrap()
+    format!("tcp://{}", listener.local_addr().unwrap())
+        .parse()
+        .unwrap()
 }
 
 fn vacant_path() -> (Endpoint, TempDir) {
@@ -73,7 +78,10 @@ fn await_pause(monitor: &Monitor) -> Duration {
 
 /// A pause may be up to half shorter than it would be, and never longer.
 fn assert_jittered(pause: Duration, full: Duration) {
-    assert!((full / 2..=full).contains(&pause), "{pause:?}, which should be {full:?} or up to half less");
+    assert!(
+        (full / 2..=full).contains(&pause),
+        "{pause:?}, which should be {full:?} or up to half less"
+    );
 }
 
 #[test]
@@ -87,9 +95,19 @@ fn pauses_between_attempts_double_up_to_the_longest() {
     for full in [10, 20, 40, 50, 50, 50, 50].map(Duration::from_millis) {
         let failed = monitor.recv_timeout(LONG).unwrap();
         let reason = DisconnectReason::Io(std::io::ErrorKind::ConnectionRefused);
-        assert_eq!(failed, Event::ConnectFailed { endpoint: endpoint.clone(), reason });
+        assert_eq!(
+            failed,
+            Event::ConnectFailed {
+                endpoint: endpoint.clone(),
+                reason
+            }
+        );
         assert!(start.elapsed() >= paused, "attempts wait for their pauses");
-        let Ok(Event::Retried { endpoint: whose, delay }) = monitor.recv_timeout(LONG) else {
+        let Ok(Event::Retried {
+            endpoint: whose,
+            delay,
+        }) = monitor.recv_timeout(LONG)
+        else {
             panic!("no pause");
         };
         assert_eq!(whose, endpoint);
@@ -125,7 +143,9 @@ fn a_handshake_resets_the_pause_and_a_mere_connection_does_not() {
     let pull = pull();
     pull.bind(format!("tcp://{address}").as_str()).unwrap();
     push.wait_for_peers(1, LONG).unwrap();
-    await_event(&monitor, "handshake", |event| matches!(event, Event::HandshakeDone { .. }).then_some(()));
+    await_event(&monitor, "handshake", |event| {
+        matches!(event, Event::HandshakeDone { .. }).then_some(())
+    });
     drop(pull);
     assert_jittered(await_pause(&monitor), FIRST);
 }
@@ -145,7 +165,10 @@ fn without_an_interval_a_lost_peer_is_not_called_again() {
         Event::Retried { .. } => panic!("it calls again"),
         _ => None,
     });
-    assert_eq!(push.try_send("two"), Err(TrySendError::Full(Message::from("two"))));
+    assert_eq!(
+        push.try_send("two"),
+        Err(TrySendError::Full(Message::from("two")))
+    );
     assert!(push.stats().total.adds_up(), "{:?}", push.stats());
 }
 
@@ -176,7 +199,11 @@ fn the_queue_waits(endpoint: &Endpoint) {
         assert_eq!(await_loss(&monitor), u64::from(QUEUED));
         let total = push.stats().total;
         assert!(total.adds_up(), "{total:?}");
-        assert_eq!((total.reconnects, total.in_doubt), (round - 1, round * u64::from(QUEUED)), "{total:?}");
+        assert_eq!(
+            (total.reconnects, total.in_doubt),
+            (round - 1, round * u64::from(QUEUED)),
+            "{total:?}"
+        );
     }
     assert_eq!(push.stats().total.dropped.total(), 0);
 }
@@ -198,12 +225,19 @@ fn the_queue_waits_for_a_listener_that_restarts_on_its_path() {
 fn a_sender_that_waits_for_room_goes_on_when_the_peer_is_back() {
     let endpoint = vacant_port();
     let builder = Push::builder().send_hwm(10).linger(Some(Duration::ZERO));
-    let push = builder.reconnect_interval(Some(FIRST)).reconnect_interval_max(LONGEST).build();
+    let push = builder
+        .reconnect_interval(Some(FIRST))
+        .reconnect_interval_max(LONGEST)
+        .build();
     push.connect(&endpoint).unwrap();
     let sender = std::thread::spawn({
         let push = push.clone();
         // Until the socket is closed.
-        move || (0u32..).take_while(|number| push.send(number.to_be_bytes()).is_ok()).count()
+        move || {
+            (0u32..)
+                .take_while(|number| push.send(number.to_be_bytes()).is_ok())
+                .count()
+        }
     });
     let receive = |reader: &Pull| u32::from_be_bytes(reader.recv().unwrap()[0][..].try_into().unwrap());
     let mut in_doubt = 0;
@@ -229,21 +263,31 @@ fn an_immediate_sender_takes_nothing_for_a_peer_that_is_away() {
     let first = pull();
     let endpoint = first.bind("tcp://127.0.0.1:0").unwrap();
     let builder = Push::builder().immediate(true).send_timeout(Some(LONG));
-    let push = builder.reconnect_interval(Some(FIRST)).reconnect_interval_max(LONGEST).build();
+    let push = builder
+        .reconnect_interval(Some(FIRST))
+        .reconnect_interval_max(LONGEST)
+        .build();
     let monitor = push.monitor();
     push.connect(&endpoint).unwrap();
     push.send("one").unwrap();
     assert_eq!(first.recv().unwrap(), "one");
     drop(first);
     assert_eq!(await_loss(&monitor), 1);
-    assert_eq!(push.try_send("two"), Err(TrySendError::Full(Message::from("two"))));
+    assert_eq!(
+        push.try_send("two"),
+        Err(TrySendError::Full(Message::from("two")))
+    );
 
     let second = pull();
     second.bind(&endpoint).unwrap();
     push.send("three").unwrap();
     assert_eq!(second.recv().unwrap(), "three");
     let total = push.stats().total;
-    assert_eq!((total.accepted.messages, total.in_doubt, total.dropped.total()), (2, 1, 0), "{total:?}");
+    assert_eq!(
+        (total.accepted.messages, total.in_doubt, total.dropped.total()),
+        (2, 1, 0),
+        "{total:?}"
+    );
     assert!(total.adds_up(), "{total:?}");
 }
 
@@ -257,13 +301,19 @@ fn a_bound_sender_drops_and_counts_the_queue_of_a_peer_that_goes() {
     reader.connect(&endpoint).unwrap();
     push.wait_for_peers(1, LONG).unwrap();
     // Until the queue is full and the peer's end too.
-    while push.send_timeout(vec![0; 10_000], Duration::from_millis(100)).is_ok() {}
+    while push
+        .send_timeout(vec![0; 10_000], Duration::from_millis(100))
+        .is_ok()
+    {}
     let before = push.stats().total;
     assert!(before.queued > 0 && before.adds_up(), "{before:?}");
     drop(reader);
     let in_doubt = await_loss(&monitor);
     let after = push.stats().total;
-    assert_eq!(after.dropped.of(aqueduct::DropReason::PeerGone) + in_doubt, after.accepted.messages);
+    assert_eq!(
+        after.dropped.of(aqueduct::DropReason::PeerGone) + in_doubt,
+        after.accepted.messages
+    );
     assert_eq!((after.queued, after.in_doubt), (0, in_doubt), "{after:?}");
     assert!(after.adds_up(), "{after:?}");
 }

@@ -29,7 +29,9 @@ impl Cable {
         // The threads end with their connections, or with the test's process.
         thread::spawn(move || {
             for near in listener.incoming().flatten() {
-                let Ok(far) = TcpStream::connect(&target) else { return };
+                let Ok(far) = TcpStream::connect(&target) else {
+                    return;
+                };
                 for (from, to) in [(near.try_clone(), far.try_clone()), (Ok(far), Ok(near))] {
                     let state = Arc::clone(&state);
                     thread::spawn(move || forward(from.ok()?, to.ok()?, &state));

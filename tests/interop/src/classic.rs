@@ -1,5 +1,6 @@
 //! A socket of libzmq in a context of its own, with every wait bounded, and its monitor.
 
+use std::cell::OnceCell;
 use std::time::{Duration, Instant};
 
 use zmq::{Context, Socket, SocketEvent, SocketType};
@@ -8,8 +9,10 @@ use crate::LONG;
 
 /// A socket of libzmq. Dropping it closes it and its context: when that returns, its connections and ports are free.
 pub struct Classic {
-    // Fields are dropped in this order; the context waits for the socket, which lingers.
+    // Fields are dropped in this order: a watched socket whose witness has gone blocks its I/O thread at the next event,
+    // and the context waits for the socket, which lingers.
     socket: Socket,
+    witness: OnceCell<Witness>,
     context: Context,
 }
 
@@ -30,7 +33,11 @@ impl Classic {
             .and_then(|()| socket.set_reconnect_ivl(20))
             .and_then(|()| configure(&socket));
         prepared.expect("libzmq refuses an option");
-        Self { socket, context }
+        Self {
+            socket,
+            witness: OnceCell::new(),
+            context,
+        }
     }
 
     /// Makes a socket with the options that all tests share.
@@ -45,7 +52,10 @@ impl Classic {
         self.socket
             .bind(endpoint)
             .unwrap_or_else(|error| panic!("libzmq cannot bind {endpoint}: {error}"));
-        let bound = self.socket.get_last_endpoint().expect("libzmq knows where it is bound");
+        let bound = self
+            .socket
+            .get_last_endpoint()
+            .expect("libzmq knows where it is bound");
         bound.expect("endpoints are text")
     }
 
@@ -71,7 +81,9 @@ impl Classic {
 
     /// Sends a message of several frames.
     pub fn send_frames(&self, frames: &[Vec<u8>]) {
-        self.socket.send_multipart(frames, 0).expect("libzmq sends in time");
+        self.socket
+            .send_multipart(frames, 0)
+            .expect("libzmq sends in time");
     }
 
     /// Receives a message of one frame.
@@ -101,16 +113,19 @@ impl Classic {
         }
     }
 
-    /// Returns the events from now on.
-    #[must_use]
-    pub fn witness(&self) -> Witness {
-        let name = "inproc://witness";
-        self.socket
-            .monitor(name, i32::from(SocketEvent::ALL.to_raw()))
-            .expect("libzmq can be watched");
-        let events = self.context.socket(zmq::PAIR).expect("no classic socket");
-        events.set_linger(0).and_then(|()| events.connect(name)).expect("libzmq can be watched");
-        Witness(events)
+    /// Returns the events since this was first called.
+    pub fn witness(&self) -> &Witness {
+        self.witness.get_or_init(|| {
+            let name = "inproc://witness";
+            let events = self.context.socket(zmq::PAIR).expect("no classic socket");
+            let watched = self
+                .socket
+                .monitor(name, i32::from(SocketEvent::ALL.to_raw()))
+                .and_then(|()| events.set_linger(0))
+                .and_then(|()| events.connect(name));
+            watched.expect("libzmq can be watched");
+            Witness(events)
+        })
     }
 }
 

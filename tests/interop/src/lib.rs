@@ -79,39 +79,72 @@ impl Via {
             Self::Tcp => ("tcp://127.0.0.1:*".to_owned(), None),
             Self::Ipc => {
                 let home = tempfile::tempdir().expect("no temporary directory");
-                (format!("ipc://{}", home.path().join("socket").display()), Some(home))
+                (
+                    format!("ipc://{}", home.path().join("socket").display()),
+                    Some(home),
+                )
             }
         }
     }
 }
 
 impl Wiring {
-    /// Runs a script once for each transport with either side bound.
+    /// Each transport with either side bound.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let both = |via| [Bound::Ours, Bound::Classic].map(|bound| Self { via, bound });
+        Via::ALL.into_iter().flat_map(both).collect()
+    }
+
+    /// Runs a script once for each wiring, one after the other.
     pub fn each(script: impl Fn(Self) + Send + 'static) {
         bounded(move || {
-            for via in Via::ALL {
-                for bound in [Bound::Ours, Bound::Classic] {
-                    let wiring = Self { via, bound };
-                    println!("{wiring:?}");
-                    script(wiring);
-                }
+            for wiring in Self::all() {
+                println!("{wiring:?}");
+                script(wiring);
             }
+        });
+    }
+
+    /// Runs a script once for each wiring, all at the same time: for scripts that mostly wait.
+    pub fn all_at_once(script: impl Fn(Self) + Sync + Send + 'static) {
+        bounded(move || {
+            let script = &script;
+            thread::scope(|scope| {
+                for wiring in Self::all() {
+                    let name = format!("{wiring:?}");
+                    let runner = thread::Builder::new().name(name);
+                    runner
+                        .spawn_scoped(scope, move || script(wiring))
+                        .expect("no thread");
+                }
+            });
         });
     }
 
     /// Wires our PUSH to a classic PULL.
     #[must_use]
     pub fn outwards(self, push: &Push, pull: &Classic) -> Wired {
-        let wired = self.wire(pull, |text| push.bind(text).ok(), |text| push.connect(text).is_ok());
-        push.wait_for_peers(1, LONG).expect("the classic PULL did not come");
+        let wired = self.wire(
+            pull,
+            |text| push.bind(text).ok(),
+            |text| push.connect(text).is_ok(),
+        );
+        push.wait_for_peers(1, LONG)
+            .expect("the classic PULL did not come");
         wired
     }
 
     /// Wires a classic PUSH to our PULL.
     #[must_use]
     pub fn inwards(self, push: &Classic, pull: &Pull) -> Wired {
-        let wired = self.wire(push, |text| pull.bind(text).ok(), |text| pull.connect(text).is_ok());
-        pull.wait_for_peers(1, LONG).expect("the classic PUSH did not come");
+        let wired = self.wire(
+            push,
+            |text| pull.bind(text).ok(),
+            |text| pull.connect(text).is_ok(),
+        );
+        pull.wait_for_peers(1, LONG)
+            .expect("the classic PUSH did not come");
         wired
     }
 
@@ -134,7 +167,10 @@ impl Wiring {
                 endpoint
             }
         };
-        Wired { endpoint, _home: home }
+        Wired {
+            endpoint,
+            _home: home,
+        }
     }
 }
 
@@ -150,7 +186,10 @@ pub struct Wired {
 /// A PUSH of ours whose every wait is bounded.
 #[must_use]
 pub fn push() -> Push {
-    Push::builder().send_timeout(Some(LONG)).linger(Some(LONG)).build()
+    Push::builder()
+        .send_timeout(Some(LONG))
+        .linger(Some(LONG))
+        .build()
 }
 
 /// A PULL of ours whose every wait is bounded.
@@ -166,11 +205,7 @@ pub fn single(message: &Message) -> &[u8] {
 }
 
 /// Returns what `choose` makes of the first event that it makes something of; the events before are dropped.
-pub fn await_event<T>(
-    monitor: &Monitor,
-    what: &str,
-    mut choose: impl FnMut(&Event) -> Option<T>,
-) -> T {
+pub fn await_event<T>(monitor: &Monitor, what: &str, mut choose: impl FnMut(&Event) -> Option<T>) -> T {
     let mut before = Vec::new();
     let deadline = Instant::now() + LONG;
     loop {

@@ -30,7 +30,9 @@ impl Checksum {
     }
 
     fn mix(&mut self, word: u64) {
-        self.sum = (self.sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        self.sum = (self.sum ^ word)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(29);
     }
 }
 
@@ -48,7 +50,12 @@ mod tests {
     fn a_checksum_knows_bytes_borders_and_order() {
         let all = checksum(&[b"abc", b"", b"d"]);
         assert_eq!(all, checksum(&[b"abc", b"", b"d"]));
-        for other in [&[b"abc", &b""[..], b"e"][..], &[b"ab", b"", b"cd"], &[b"", b"abc", b"d"], &[b"abc", b"d"]] {
+        for other in [
+            &[b"abc", &b""[..], b"e"][..],
+            &[b"ab", b"", b"cd"],
+            &[b"", b"abc", b"d"],
+            &[b"abc", b"d"],
+        ] {
             assert_ne!(all, checksum(other), "{other:?}");
         }
     }

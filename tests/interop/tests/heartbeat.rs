@@ -13,7 +13,11 @@ const TIMEOUT: Duration = Duration::from_millis(400);
 const IDLE: Duration = Duration::from_millis(1600);
 
 /// What libzmq says when a connection is lost or made again.
-const CHANGES: [SocketEvent; 3] = [SocketEvent::DISCONNECTED, SocketEvent::CONNECT_RETRIED, SocketEvent::ACCEPTED];
+const CHANGES: [SocketEvent; 3] = [
+    SocketEvent::DISCONNECTED,
+    SocketEvent::CONNECT_RETRIED,
+    SocketEvent::ACCEPTED,
+];
 
 /// Asks often, and gives up soon.
 fn anxious(socket: &Socket) -> zmq::Result<()> {
@@ -24,9 +28,14 @@ fn anxious(socket: &Socket) -> zmq::Result<()> {
 
 /// A PULL of ours that asks often and gives up soon, or not at all.
 fn pull(anxious: bool) -> Pull {
-    let builder = Pull::builder().recv_timeout(Some(LONG)).heartbeat_timeout(TIMEOUT);
+    let builder = Pull::builder()
+        .recv_timeout(Some(LONG))
+        .heartbeat_timeout(TIMEOUT);
     let ttl = anxious.then_some(TIMEOUT);
-    builder.heartbeat_interval(anxious.then_some(INTERVAL)).heartbeat_ttl(ttl).build()
+    builder
+        .heartbeat_interval(anxious.then_some(INTERVAL))
+        .heartbeat_ttl(ttl)
+        .build()
 }
 
 /// Drops the events of the beginning.
@@ -46,7 +55,7 @@ fn await_loss(monitor: &Monitor) -> DisconnectReason {
 
 #[test]
 fn an_anxious_classic_push_keeps_our_idle_pull() {
-    Wiring::each(|wiring| {
+    Wiring::all_at_once(|wiring| {
         let (push, pull) = (Classic::with(zmq::PUSH, anxious), pull(false));
         let monitor = pull.monitor();
         let witness = push.witness();
@@ -57,20 +66,28 @@ fn an_anxious_classic_push_keeps_our_idle_pull() {
         assert_eq!(witness.sees(&CHANGES, IDLE), None);
         push.send(b"still here");
         assert_eq!(pull.recv().unwrap(), "still here");
-        assert_eq!(monitor.try_recv().ok(), None, "nothing happened to the connection");
+        assert_eq!(
+            monitor.try_recv().ok(),
+            None,
+            "nothing happened to the connection"
+        );
     });
 }
 
 #[test]
 fn an_anxious_pull_of_ours_keeps_an_idle_classic_push() {
-    Wiring::each(|wiring| {
+    Wiring::all_at_once(|wiring| {
         let (push, pull) = (Classic::new(zmq::PUSH), pull(true));
         let monitor = pull.monitor();
         let _wired = wiring.inwards(&push, &pull);
         await_handshake(&monitor);
         // This time the application waits inside, and drives the connections itself.
         assert_eq!(pull.recv_timeout(IDLE).ok(), None);
-        assert_eq!(monitor.try_recv().ok(), None, "nothing happened to the connection");
+        assert_eq!(
+            monitor.try_recv().ok(),
+            None,
+            "nothing happened to the connection"
+        );
         push.send(b"still here");
         assert_eq!(pull.recv().unwrap(), "still here");
     });
@@ -78,8 +95,10 @@ fn an_anxious_pull_of_ours_keeps_an_idle_classic_push() {
 
 #[test]
 fn an_anxious_push_of_ours_keeps_an_idle_anxious_classic_pull() {
-    Wiring::each(|wiring| {
-        let builder = Push::builder().heartbeat_interval(Some(INTERVAL)).heartbeat_timeout(TIMEOUT);
+    Wiring::all_at_once(|wiring| {
+        let builder = Push::builder()
+            .heartbeat_interval(Some(INTERVAL))
+            .heartbeat_timeout(TIMEOUT);
         let push = builder.heartbeat_ttl(Some(TIMEOUT)).build();
         let pull = Classic::with(zmq::PULL, anxious);
         let monitor = push.monitor();
@@ -90,19 +109,23 @@ fn an_anxious_push_of_ours_keeps_an_idle_anxious_classic_pull() {
         assert_eq!(witness.sees(&CHANGES, IDLE), None);
         push.send("still here").unwrap();
         assert_eq!(pull.recv(), b"still here");
-        assert_eq!(monitor.try_recv().ok(), None, "nothing happened to the connection");
+        assert_eq!(
+            monitor.try_recv().ok(),
+            None,
+            "nothing happened to the connection"
+        );
     });
 }
 
 #[test]
 fn heartbeats_go_on_while_messages_flow() {
-    Wiring::each(|wiring| {
+    Wiring::all_at_once(|wiring| {
         let (push, pull) = (Classic::with(zmq::PUSH, anxious), pull(true));
         let monitor = pull.monitor();
-        let witness = push.witness();
+        push.witness();
         let _wired = wiring.inwards(&push, &pull);
         await_handshake(&monitor);
-        witness.expect(SocketEvent::HANDSHAKE_SUCCEEDED);
+        push.witness().expect(SocketEvent::HANDSHAKE_SUCCEEDED);
         let start = Instant::now();
         let sender = std::thread::spawn(move || {
             let mut sent = 0u64;
@@ -122,23 +145,33 @@ fn heartbeats_go_on_while_messages_flow() {
             assert_eq!(single(&message), next.to_be_bytes());
             next += 1;
         }
-        let (_push, sent) = sender.join().unwrap();
+        let (push, sent) = sender.join().unwrap();
         assert_eq!(next, sent);
-        assert_eq!(witness.sees(&CHANGES, Duration::ZERO), None);
-        assert_eq!(monitor.try_recv().ok(), None, "nothing happened to the connection");
+        assert_eq!(push.witness().sees(&CHANGES, Duration::ZERO), None);
+        assert_eq!(
+            monitor.try_recv().ok(),
+            None,
+            "nothing happened to the connection"
+        );
     });
 }
 
 /// A PULL that does not read does not see the PINGs of its peer either; its own must keep the peer from giving up.
 #[test]
 fn an_anxious_classic_push_keeps_our_pull_that_has_no_room() {
-    Wiring::each(|wiring| {
+    Wiring::all_at_once(|wiring| {
         let push = Classic::with(zmq::PUSH, |socket| {
             socket.set_sndhwm(10)?;
             anxious(socket)
         });
-        let builder = Pull::builder().recv_timeout(Some(LONG)).recv_hwm(10).recv_buffer(Some(8192));
-        let pull = builder.heartbeat_interval(Some(INTERVAL)).heartbeat_timeout(TIMEOUT).build();
+        let builder = Pull::builder()
+            .recv_timeout(Some(LONG))
+            .recv_hwm(10)
+            .recv_buffer(Some(8192));
+        let pull = builder
+            .heartbeat_interval(Some(INTERVAL))
+            .heartbeat_timeout(TIMEOUT)
+            .build();
         let monitor = pull.monitor();
         let witness = push.witness();
         let _wired = wiring.inwards(&push, &pull);
@@ -153,7 +186,11 @@ fn an_anxious_classic_push_keeps_our_pull_that_has_no_room() {
         for number in 0..sent {
             assert_eq!(single(&pull.recv().unwrap())[..4], number.to_be_bytes());
         }
-        assert_eq!(monitor.try_recv().ok(), None, "nothing happened to the connection");
+        assert_eq!(
+            monitor.try_recv().ok(),
+            None,
+            "nothing happened to the connection"
+        );
     });
 }
 
@@ -170,8 +207,15 @@ fn a_classic_peer_that_vanishes_is_given_up() {
         cable.cut();
         let start = Instant::now();
         let what = "answer to a PING";
-        assert_eq!(await_loss(&monitor), DisconnectReason::TimedOut { what, limit: TIMEOUT });
-        assert!(start.elapsed() >= TIMEOUT, "not before its time: {:?}", start.elapsed());
+        assert_eq!(
+            await_loss(&monitor),
+            DisconnectReason::TimedOut { what, limit: TIMEOUT }
+        );
+        assert!(
+            start.elapsed() >= TIMEOUT,
+            "not before its time: {:?}",
+            start.elapsed()
+        );
     });
 }
 
@@ -191,7 +235,10 @@ fn a_classic_peer_that_vanishes_is_given_up_after_the_time_that_it_set() {
         assert_eq!(push.witness().sees(&CHANGES, 2 * TIMEOUT), None);
         cable.cut();
         let what = "silence after the peer's PING";
-        assert_eq!(await_loss(&monitor), DisconnectReason::TimedOut { what, limit: TIMEOUT });
+        assert_eq!(
+            await_loss(&monitor),
+            DisconnectReason::TimedOut { what, limit: TIMEOUT }
+        );
     });
 }
 
@@ -202,8 +249,13 @@ fn a_classic_peer_gives_us_up_after_the_time_that_we_set() {
         let pull = Classic::new(zmq::PULL);
         let witness = pull.witness();
         let cable = Cable::to(&pull.bind("tcp://127.0.0.1:*"));
-        let builder = Push::builder().heartbeat_interval(Some(INTERVAL)).heartbeat_timeout(LONG);
-        let push = builder.heartbeat_ttl(Some(TIMEOUT)).linger(Some(Duration::ZERO)).build();
+        let builder = Push::builder()
+            .heartbeat_interval(Some(INTERVAL))
+            .heartbeat_timeout(LONG);
+        let push = builder
+            .heartbeat_ttl(Some(TIMEOUT))
+            .linger(Some(Duration::ZERO))
+            .build();
         push.connect(cable.endpoint()).unwrap();
         push.send("hello").unwrap();
         assert_eq!(pull.recv(), b"hello");

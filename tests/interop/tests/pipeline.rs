@@ -29,7 +29,13 @@ impl Results {
     }
 
     fn check(&self) {
-        let wrong: Vec<_> = self.0.iter().enumerate().filter(|(_, times)| **times != 1).take(5).collect();
+        let wrong: Vec<_> = self
+            .0
+            .iter()
+            .enumerate()
+            .filter(|(_, times)| **times != 1)
+            .take(5)
+            .collect();
         assert!(wrong.is_empty(), "lost or doubled (number, times): {wrong:?}");
     }
 }

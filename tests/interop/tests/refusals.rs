@@ -33,7 +33,10 @@ fn await_refusal(monitor: &Monitor) -> (&'static str, String, String) {
 }
 
 /// Every type but one, with what the refusal should say.
-fn strangers(honest: &'static str, ours: &'static str) -> impl Iterator<Item = (SocketType, (&'static str, String, String))> {
+fn strangers(
+    honest: &'static str,
+    ours: &'static str,
+) -> impl Iterator<Item = (SocketType, (&'static str, String, String))> {
     TYPES
         .into_iter()
         .filter(move |(_, name)| *name != honest)
@@ -101,7 +104,10 @@ fn our_push_finds_itself_at_a_classic_socket_that_is_no_pull() {
                 let (anywhere, _home) = via.anywhere();
                 let right = honest.bind(&anywhere);
                 // With `immediate` nothing is queued for an endpoint that will not have us.
-                let push = aqueduct::Push::builder().immediate(true).send_timeout(Some(LONG)).build();
+                let push = aqueduct::Push::builder()
+                    .immediate(true)
+                    .send_timeout(Some(LONG))
+                    .build();
                 let monitor = push.monitor();
                 push.connect(&wrong).unwrap();
                 assert_eq!(await_refusal(&monitor), refusal);
@@ -170,7 +176,7 @@ fn a_classic_client_with_a_password_is_turned_away() {
             let endpoint = push.bind(&anywhere).unwrap().to_string();
             let (monitor, witness) = (push.monitor(), client.witness());
             client.connect(&endpoint);
-            await_other_mechanism(&monitor, &witness);
+            await_other_mechanism(&monitor, witness);
             let honest = Classic::new(zmq::PULL);
             honest.connect(&endpoint);
             push.send("for you").unwrap();
@@ -189,7 +195,7 @@ fn a_classic_server_with_passwords_is_not_for_us() {
             let pull = pull();
             let (monitor, witness) = (pull.monitor(), server.witness());
             pull.connect(&endpoint).unwrap();
-            await_other_mechanism(&monitor, &witness);
+            await_other_mechanism(&monitor, witness);
             // Ours keeps trying, for the day on which the server has changed its mind.
             await_event(&monitor, "next attempt", |event| {
                 matches!(event, Event::Retried { .. }).then_some(())

@@ -1,8 +1,9 @@
 //! One side goes away and comes back: messages flow again, and what the connecting side has queued is not lost.
 
+use std::time::Duration;
+
 use aqueduct::{Event, Monitor, Pull, Push};
 use aqueduct_interop::{Bound, Classic, LONG, Via, Wiring, await_event, bounded, pull, push};
-use std::time::Duration;
 use zmq::SocketEvent;
 
 const QUEUED: u32 = 200;
@@ -10,12 +11,16 @@ const QUEUED: u32 = 200;
 /// Comes back soon, so that the tests are short.
 fn keen_push() -> Push {
     let builder = Push::builder().send_timeout(Some(LONG)).linger(Some(LONG));
-    builder.reconnect_interval(Some(Duration::from_millis(20))).build()
+    builder
+        .reconnect_interval(Some(Duration::from_millis(20)))
+        .build()
 }
 
 fn keen_pull() -> Pull {
     let builder = Pull::builder().recv_timeout(Some(LONG));
-    builder.reconnect_interval(Some(Duration::from_millis(20))).build()
+    builder
+        .reconnect_interval(Some(Duration::from_millis(20)))
+        .build()
 }
 
 fn await_loss(monitor: &Monitor) -> u64 {
@@ -41,7 +46,11 @@ fn our_push_keeps_its_queue_while_a_bound_classic_pull_restarts() {
         let push = keen_push();
         let monitor = push.monitor();
         let pull = Classic::new(zmq::PULL);
-        let wired = Wiring { via, bound: Bound::Classic }.outwards(&push, &pull);
+        let wired = Wiring {
+            via,
+            bound: Bound::Classic,
+        }
+        .outwards(&push, &pull);
         push.send("before").unwrap();
         assert_eq!(pull.recv(), b"before");
         drop(pull);
@@ -68,7 +77,11 @@ fn a_classic_push_keeps_its_queue_while_our_bound_pull_restarts() {
         let ours = pull();
         let push = Classic::new(zmq::PUSH);
         let witness = push.witness();
-        let wired = Wiring { via, bound: Bound::Ours }.inwards(&push, &ours);
+        let wired = Wiring {
+            via,
+            bound: Bound::Ours,
+        }
+        .inwards(&push, &ours);
         push.send(b"before");
         assert_eq!(ours.recv().unwrap(), "before");
         drop(ours.close());
@@ -91,7 +104,11 @@ fn our_connecting_pull_finds_a_classic_push_again() {
         let pull = keen_pull();
         let monitor = pull.monitor();
         let push = Classic::new(zmq::PUSH);
-        let wired = Wiring { via, bound: Bound::Classic }.inwards(&push, &pull);
+        let wired = Wiring {
+            via,
+            bound: Bound::Classic,
+        }
+        .inwards(&push, &pull);
         push.send(b"before");
         push.send(b"left behind");
         assert_eq!(pull.recv().unwrap(), "before");
@@ -114,7 +131,11 @@ fn a_connecting_classic_pull_finds_our_push_again() {
         let ours = push();
         let pull = Classic::new(zmq::PULL);
         let witness = pull.witness();
-        let wired = Wiring { via, bound: Bound::Ours }.outwards(&ours, &pull);
+        let wired = Wiring {
+            via,
+            bound: Bound::Ours,
+        }
+        .outwards(&ours, &pull);
         ours.send("before").unwrap();
         assert_eq!(pull.recv(), b"before");
         let report = ours.close();
@@ -137,7 +158,11 @@ fn a_classic_pull_that_connects_anew_is_served_by_our_bound_push() {
         let push = push();
         let monitor = push.monitor();
         let pull = Classic::new(zmq::PULL);
-        let wired = Wiring { via, bound: Bound::Ours }.outwards(&push, &pull);
+        let wired = Wiring {
+            via,
+            bound: Bound::Ours,
+        }
+        .outwards(&push, &pull);
         push.send("before").unwrap();
         assert_eq!(pull.recv(), b"before");
         drop(pull);
@@ -158,7 +183,11 @@ fn our_pull_that_connects_anew_is_served_by_a_bound_classic_push() {
         let push = Classic::new(zmq::PUSH);
         let witness = push.witness();
         let ours = pull();
-        let wired = Wiring { via, bound: Bound::Classic }.inwards(&push, &ours);
+        let wired = Wiring {
+            via,
+            bound: Bound::Classic,
+        }
+        .inwards(&push, &ours);
         push.send(b"before");
         assert_eq!(ours.recv().unwrap(), "before");
         drop(ours);
@@ -192,15 +221,23 @@ fn either_side_may_restart_many_times() {
                 pull
             });
             for number in 0..50u32 {
-                push.send([round.to_be_bytes(), number.to_be_bytes()].concat()).unwrap();
+                push.send([round.to_be_bytes(), number.to_be_bytes()].concat())
+                    .unwrap();
             }
             for number in 0..50u32 {
-                assert_eq!(reader.recv(), [round.to_be_bytes(), number.to_be_bytes()].concat());
+                assert_eq!(
+                    reader.recv(),
+                    [round.to_be_bytes(), number.to_be_bytes()].concat()
+                );
             }
             drop(reader);
             assert_eq!(await_loss(&monitor), 50);
         }
         let total = push.stats().total;
-        assert_eq!((total.handed.messages, total.in_doubt, total.reconnects), (500, 500, 9), "{total:?}");
+        assert_eq!(
+            (total.handed.messages, total.in_doubt, total.reconnects),
+            (500, 500, 9),
+            "{total:?}"
+        );
     });
 }

@@ -31,7 +31,10 @@ fn a_hundred_thousand_messages_each_way_at_once() {
     Wiring::each(|wiring| {
         let (to_them, classic_pull) = (push(), Classic::new(zmq::PULL));
         let (classic_push, from_them) = (Classic::new(zmq::PUSH), pull());
-        let _wired = [wiring.outwards(&to_them, &classic_pull), wiring.inwards(&classic_push, &from_them)];
+        let _wired = [
+            wiring.outwards(&to_them, &classic_pull),
+            wiring.inwards(&classic_push, &from_them),
+        ];
         let senders = [
             thread::spawn(move || {
                 (0..COUNT).for_each(|number| to_them.send(body(number)).unwrap());
@@ -69,7 +72,9 @@ fn a_classic_push_is_held_back_by_our_pull() {
         let builder = Pull::builder().recv_hwm(100).recv_buffer(Some(BUFFER));
         let pull = builder.recv_timeout(Some(aqueduct_interop::LONG)).build();
         let _wired = wiring.inwards(&push, &pull);
-        let sent = (0..).take_while(|number| push.send_within(&bulk(*number), HELD_BACK)).count() as u32;
+        let sent = (0..)
+            .take_while(|number| push.send_within(&bulk(*number), HELD_BACK))
+            .count() as u32;
         assert!((150..=BOUND).contains(&sent), "{sent} messages were taken");
         assert_eq!(pull.stats().total.unread, 100, "the high-water mark is exact");
         for number in 0..sent {
