@@ -7,8 +7,8 @@ use super::core::{Attachment, Core, Phase, State, fire_signals};
 use crate::Endpoint;
 use crate::error::DisconnectReason;
 use crate::monitor::Event;
-use crate::pattern::{Pattern, Wakes};
-use crate::pipe::fire_all;
+use crate::pattern::Pattern;
+use crate::pipe::{Wakes, fire_all};
 use crate::reactor::Alarm;
 use crate::stats::CloseReport;
 
@@ -139,14 +139,17 @@ impl<P: Pattern> State<P> {
     fn finish_pipes(&mut self) -> Wakes {
         let mut wakes = Wakes::new();
         for key in self.pipes.keys() {
-            let inproc = self
-                .peers
-                .get(&key)
-                .is_some_and(|peer| matches!(peer.endpoint, Endpoint::Inproc(_)));
+            let Some(peer) = self.peers.get(&key) else {
+                continue;
+            };
+            let (gone, inproc) = (peer.gone, matches!(peer.endpoint, Endpoint::Inproc(_)));
             let Some(end) = self.pipes.get_mut(key) else {
                 continue;
             };
-            if inproc {
+            if gone {
+                // Only what it had sent kept the pipe here, and nobody will receive that any more.
+                self.remove_pipe(key);
+            } else if inproc {
                 wakes.extend(end.close().into_iter().flatten());
                 self.remove_inproc_pipe(key);
             } else {
