@@ -15,6 +15,9 @@
     )
 )]
 
+#[cfg(aqueduct_bench)]
+#[doc(hidden)]
+pub mod bench_internals;
 mod context;
 mod endpoint;
 mod error;
