@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::options::Options;
-use crate::pipe::{Limits, PipeEnd, PipeLimits, pair};
+use crate::pipe::{Limits, PipeEnd, PipeLimits, Wakes, pair};
 use crate::zmtp::{Batch, Config, Connection, Room};
 use crate::{Message, SocketType};
 
@@ -42,10 +42,12 @@ impl Codec {
         codec
     }
 
-    /// Encodes a message behind those before it; returns how many bytes there are now.
+    /// Encodes a message behind those before it, the way a session does; returns how many bytes there are now.
     #[inline]
     pub fn encode(&mut self, message: Message) -> usize {
-        self.push.encode(message, &mut self.batch);
+        if !self.push.encode_short(&message, &mut self.batch) {
+            self.push.encode(message, &mut self.batch);
+        }
         self.batch.len()
     }
 
@@ -112,8 +114,9 @@ impl Pipe {
         let limits = PipeLimits {
             send: Limits::new(limit, 0),
             recv: Limits::new(limit, 0),
+            conflate: false,
         };
-        let (writer, reader) = pair(limits, false);
+        let (writer, reader) = pair(limits);
         Self { writer, reader }
     }
 
@@ -133,6 +136,7 @@ impl Pipe {
     /// Pops one message.
     #[inline]
     pub fn pop(&mut self) -> Option<Message> {
-        self.reader.pop().0
+        // Nobody owns the ends, so nobody is to be woken.
+        self.reader.pop(&mut Wakes::new())
     }
 }
