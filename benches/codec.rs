@@ -53,7 +53,7 @@ mod measured {
     }
 
     /// Runs all of them.
-    pub fn run() {
+    pub(crate) fn run() {
         let mut criterion = Criterion::default().configure_from_args();
         encode(&mut criterion);
         decode(&mut criterion);

@@ -51,7 +51,7 @@ mod measured {
     }
 
     /// Runs all of them.
-    pub fn run() {
+    pub(crate) fn run() {
         let mut criterion = Criterion::default().configure_from_args();
         one_by_one(&mut criterion);
         in_batches(&mut criterion);
