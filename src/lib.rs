@@ -1,5 +1,20 @@
 //! Brokerless messaging sockets that speak ZeroMQ's protocol.
 
+// Nothing that a peer or an application does may panic; tests may.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::todo,
+        clippy::dbg_macro,
+        clippy::print_stdout,
+        clippy::indexing_slicing
+    )
+)]
+
 mod context;
 mod endpoint;
 mod error;

@@ -102,6 +102,7 @@ impl Frame {
     }
 
     /// Returns the shared body, if it is not stored inline.
+    #[cfg(test)]
     pub(crate) fn shared(&self) -> Option<&Bytes> {
         match &self.0 {
             FrameRepr::Inline { .. } => None,

@@ -10,7 +10,7 @@ const MIB: usize = 1024 * 1024;
 
 /// The options that the socket and its pipes look at, and those below them.
 #[derive(Clone, Debug)]
-pub(crate) struct Options {
+pub struct Options {
     pub(crate) send_hwm: usize,
     pub(crate) recv_hwm: usize,
     pub(crate) send_hwm_bytes: usize,

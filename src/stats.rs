@@ -159,6 +159,9 @@ pub struct PeerStats {
     pub address: Option<String>,
     /// What the peer said of itself, if there is a connection.
     pub info: Option<PeerInfo>,
+    /// Commands and messages of the peer that mean nothing to this socket, on the connection of now; they were passed
+    /// over.
+    pub ignored: u64,
     /// The traffic with this peer; over all its connections for an endpoint connected to.
     pub traffic: Traffic,
 }

@@ -1,8 +1,9 @@
 //! The fair queue: one message from each pipe that has one, in turn.
 
+use super::Pipes;
 use super::line::Line;
-use super::{Pipes, Wakes};
 use crate::message::Message;
+use crate::pipe::{PipeEnd, Wakes};
 
 /// Pipes that are not known to be empty, the next one in front.
 ///
@@ -31,8 +32,7 @@ impl FairQueue {
     ) -> Option<Message> {
         while let Some(key) = self.line.front() {
             if let Some(pipe) = pipes.get_mut(key) {
-                let (message, wake) = pipe.pop();
-                wakes.extend(wake);
+                let message = pipe.pop(wakes);
                 if message.is_some() {
                     self.line.rotate();
                     return message;
@@ -49,7 +49,7 @@ impl FairQueue {
     /// Tells whether some pipe has a message; pipes found empty leave the line.
     pub(crate) fn can_recv(&mut self, pipes: &mut Pipes) -> bool {
         while let Some(key) = self.line.front() {
-            if pipes.get_mut(key).is_some_and(|pipe| pipe.is_readable()) {
+            if pipes.get_mut(key).is_some_and(PipeEnd::is_readable) {
                 return true;
             }
             self.line.leave();

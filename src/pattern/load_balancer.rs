@@ -1,9 +1,9 @@
 //! The load balancer: round robin over the pipes that can take a message.
 
+use super::Pipes;
 use super::line::Line;
-use super::{Pipes, Wakes};
 use crate::message::Message;
-use crate::pipe::PushError;
+use crate::pipe::{PipeEnd, PushError, Wakes};
 
 /// Pipes that are not known to be full, the next one in front.
 ///
@@ -38,7 +38,9 @@ impl LoadBalancer {
             };
             match pipe.push(message) {
                 Ok(wake) => {
-                    wakes.extend(wake);
+                    if let Some(wake) = wake {
+                        wakes.push(wake);
+                    }
                     self.line.rotate();
                     return Ok(());
                 }
@@ -54,7 +56,7 @@ impl LoadBalancer {
     /// Tells whether some pipe would take a message; pipes found full leave the line.
     pub(crate) fn can_send(&mut self, pipes: &mut Pipes) -> bool {
         while let Some(key) = self.line.front() {
-            if pipes.get_mut(key).is_some_and(|pipe| pipe.is_writable()) {
+            if pipes.get_mut(key).is_some_and(PipeEnd::is_writable) {
                 return true;
             }
             self.line.leave();

@@ -10,18 +10,13 @@ mod load_balancer;
 mod pull;
 mod push;
 
-use smallvec::SmallVec;
-
 pub(crate) use pull::PullPattern;
 pub(crate) use push::PushPattern;
 
 use crate::message::Message;
 use crate::peer::SocketType;
-use crate::pipe::{PipeEnd, Wake};
+use crate::pipe::{PipeEnd, Wakes};
 use crate::slab::Slab;
-
-/// Wake-ups to be fired once the socket is unlocked; more than four at once are rare.
-pub(crate) type Wakes = SmallVec<[Wake; 4]>;
 
 /// The socket's ends of its pipes.
 pub(crate) type Pipes = Slab<PipeEnd>;
@@ -104,7 +99,7 @@ pub(crate) mod testing {
     }
 
     pub(crate) fn bodies(end: &mut PipeEnd) -> Vec<String> {
-        std::iter::from_fn(|| end.pop().0)
+        std::iter::from_fn(|| end.pop(&mut Wakes::new()))
             .map(|m| m[0].as_str().unwrap().to_owned())
             .collect()
     }

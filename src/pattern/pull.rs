@@ -4,9 +4,10 @@
 //! stay in order; nothing is sent. `tests/spec_pipeline.rs` has a test for each.
 
 use super::fair_queue::FairQueue;
-use super::{Pattern, Pipes, Wakes};
+use super::{Pattern, Pipes};
 use crate::message::Message;
 use crate::peer::SocketType;
+use crate::pipe::Wakes;
 
 /// The state of a PULL socket.
 #[derive(Debug, Default)]

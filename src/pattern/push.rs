@@ -4,9 +4,10 @@
 //! sending waits or fails and discards nothing; nothing is received. `tests/spec_pipeline.rs` has a test for each.
 
 use super::load_balancer::LoadBalancer;
-use super::{Pattern, Pipes, Wakes};
+use super::{Pattern, Pipes};
 use crate::message::Message;
 use crate::peer::SocketType;
+use crate::pipe::Wakes;
 
 /// The state of a PUSH socket.
 #[derive(Debug, Default)]

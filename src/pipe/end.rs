@@ -4,10 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::ring::{Load, PushError, Ring};
-use super::{Address, Limits, To, Wake, WakeReader};
+use super::{Address, Limits, To, Wake, WakeReader, Wakes};
 use crate::message::Message;
 use crate::stats::{DropReason, Traffic};
 use crate::sync::Mutex;
+
+/// What is staged at most, in weight: a batch of small messages.
+const STAGED_WEIGHT: u64 = 128 * 1024;
 
 /// A ring behind its lock, with whom to wake.
 struct Lane(Mutex<LaneState>);
@@ -48,8 +51,20 @@ pub(crate) struct PipeEnd {
     read: Load,
     /// How much is read before it is released.
     step: Limits,
+    /// Messages sent while the reader lets a batch gather: they save the lane's lock.
+    staged: VecDeque<Message>,
+    /// What may still be staged before it must be published.
+    credit: Credit,
     /// How this end sleeps when the lane that it reads from is empty.
     sleep: WakeReader,
+}
+
+/// How much a writer may stage: nothing unless the reader gathers, never more than there is room, and no more than a
+/// batch.
+#[derive(Clone, Copy, Debug, Default)]
+struct Credit {
+    messages: u64,
+    bytes: u64,
 }
 
 /// The limits of the two directions of a pipe, as seen from its first end.
@@ -74,6 +89,8 @@ pub(crate) fn pair(limits: PipeLimits, conflate: bool) -> (PipeEnd, PipeEnd) {
         tx: Arc::clone(tx),
         rx: Arc::clone(rx),
         batch: VecDeque::new(),
+        staged: VecDeque::new(),
+        credit: Credit::default(),
         read: Load::default(),
         step,
         sleep: WakeReader::OnPush,
@@ -99,9 +116,46 @@ impl PipeEnd {
     /// Sends a message.
     #[inline]
     pub(crate) fn push(&mut self, message: Message) -> Result<Option<Wake>, PushError> {
+        if self.credit.messages > 1 {
+            let weight = message.weight() as u64;
+            if weight < self.credit.bytes {
+                self.credit.messages -= 1;
+                self.credit.bytes -= weight;
+                self.staged.push_back(message);
+                return Ok(None);
+            }
+        }
+        self.push_through(message)
+    }
+
+    /// Publishes what is staged and sends a message after it. There is room for it if anything was staged: the credit
+    /// leaves one place.
+    fn push_through(&mut self, message: Message) -> Result<Option<Wake>, PushError> {
+        self.credit = Credit::default();
         let mut lane = self.tx.0.lock();
-        let due = lane.ring.push(message)?;
+        let staged_due = !self.staged.is_empty() && lane.ring.push_all(&mut self.staged);
+        let due = lane.ring.push(message)? || staged_due;
+        if lane.ring.is_gathering() {
+            self.credit = lane
+                .ring
+                .room()
+                .map_or(Credit::default(), |(messages, bytes)| Credit {
+                    messages,
+                    bytes: bytes.min(STAGED_WEIGHT),
+                });
+        }
         Ok(lane.wake_reader_if(due))
+    }
+
+    /// Publishes what is staged, and stages nothing more before the lane has been asked again.
+    pub(crate) fn publish(&mut self) -> Option<Wake> {
+        self.credit = Credit::default();
+        if self.staged.is_empty() {
+            return None;
+        }
+        let mut lane = self.tx.0.lock();
+        let due = lane.ring.push_all(&mut self.staged);
+        lane.wake_reader_if(due)
     }
 
     /// Sends messages for which [`room`](Self::room) was asked before.
@@ -118,24 +172,25 @@ impl PipeEnd {
 
     /// Tells whether a message could be sent now, and marks this end as waiting if not.
     pub(crate) fn is_writable(&mut self) -> bool {
-        self.room().is_some()
+        !self.staged.is_empty() || self.room().is_some()
     }
 
     /// Reads a message; the other end may have to be woken either way. Without a message, this end now sleeps.
     #[inline]
-    pub(crate) fn pop(&mut self) -> (Option<Message>, Option<Wake>) {
-        let mut wake = None;
-        if self.batch.is_empty() {
-            wake = self.refill();
+    pub(crate) fn pop(&mut self, wakes: &mut Wakes) -> Option<Message> {
+        if self.batch.is_empty()
+            && let Some(wake) = self.refill()
+        {
+            wakes.push(wake);
         }
-        let Some(message) = self.batch.pop_front() else {
-            return (None, wake);
-        };
+        let message = self.batch.pop_front()?;
         self.read.add(Load::of(&message));
-        if self.read.reaches(self.step) {
-            wake = self.release().or(wake);
+        if self.read.reaches(self.step)
+            && let Some(wake) = self.release()
+        {
+            wakes.push(wake);
         }
-        (Some(message), wake)
+        Some(message)
     }
 
     /// Tells whether there is a message to read, and goes to sleep if not.
@@ -165,22 +220,21 @@ impl PipeEnd {
         self.batch.is_empty() && lane.ring.is_empty() && lane.ring.is_writer_closed()
     }
 
-    /// Tells whether everything sent has been read and released by the other end.
-    pub(crate) fn is_flushed(&self) -> bool {
-        self.tx.0.lock().ring.held().messages == 0
-    }
-
     /// Says that nothing more will be sent from this end; the other end reads what is there.
     pub(crate) fn finish(&mut self) -> Option<Wake> {
+        let published = self.publish();
         let mut lane = self.tx.0.lock();
         let due = lane.ring.close_writer();
-        lane.wake_reader_if(due)
+        lane.wake_reader_if(due).or(published)
     }
 
     /// Puts back what was taken and not read, as if this end had never seen it, and forgets its owner.
     pub(crate) fn rest(&mut self) -> Option<Wake> {
         let wake = self.release();
-        self.rx.0.lock().ring.put_back(&mut self.batch);
+        let mut lane = self.rx.0.lock();
+        lane.ring.put_back(&mut self.batch);
+        lane.ring.forget_reader();
+        drop(lane);
         self.set_owner(None);
         wake
     }
@@ -198,6 +252,8 @@ impl PipeEnd {
 
     /// Takes back what the other end has not read; meant for when it never will.
     pub(crate) fn reclaim(&mut self) -> VecDeque<Message> {
+        // Nobody is left to be woken.
+        drop(self.publish());
         self.tx.0.lock().ring.reclaim()
     }
 
@@ -221,7 +277,10 @@ impl PipeEnd {
         let tx = self.tx.0.lock();
         traffic.accepted = tx.ring.accepted().count();
         traffic.handed = tx.ring.released().count();
-        traffic.queued = tx.ring.held().messages;
+        for message in &self.staged {
+            traffic.accepted.add(message.byte_len());
+        }
+        traffic.queued = tx.ring.held().messages + self.staged.len() as u64;
         traffic.queued_peak = tx.ring.peak();
         traffic.dropped.add(DropReason::Conflated, tx.ring.conflated());
         drop(tx);

@@ -20,6 +20,8 @@ pub(crate) use ring::{Limits, PushError, WakeReader};
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 /// The owner of a pipe end, as the other end sees it: something to be woken.
 pub(crate) trait Owner: Send + Sync {
     /// There is something to read at the owner's end `pipe`, or the other end was closed.
@@ -58,6 +60,9 @@ impl Wake {
         }
     }
 }
+
+/// Wake-ups to be fired once the caller has unlocked; more than four at once are rare.
+pub(crate) type Wakes = SmallVec<[Wake; 4]>;
 
 /// Fires what there is to fire.
 pub(crate) fn fire_all(wakes: impl IntoIterator<Item = Wake>) {

@@ -187,12 +187,9 @@ impl Ring {
         Ok(self.reader_is_due())
     }
 
-    /// Appends all messages, for whose number and size [`room`](Self::room) was asked before.
+    /// Appends all messages, for whose number and size [`room`](Self::room) was asked before. With the reader gone they
+    /// stay queued, to be reclaimed.
     pub(crate) fn push_all(&mut self, messages: &mut VecDeque<Message>) -> bool {
-        if self.reader_closed {
-            messages.clear();
-            return false;
-        }
         if self.queue.is_empty() && !self.conflate {
             for message in &*messages {
                 self.count_in(message);
@@ -275,12 +272,22 @@ impl Ring {
         !std::mem::replace(&mut self.reader_closed, true)
     }
 
+    /// Nobody reads for now; whoever comes will look by itself.
+    pub(crate) fn forget_reader(&mut self) {
+        self.wake_reader = WakeReader::Never;
+    }
+
     /// Changes the limits; tells whether a waiting writer must be woken.
     pub(crate) fn set_limits(&mut self, limits: Limits) -> bool {
         self.limits = limits;
         let wake = self.writer_waits && self.is_low();
         self.writer_waits &= !wake;
         wake
+    }
+
+    /// Tells whether the reader lets a batch gather now.
+    pub(crate) fn is_gathering(&self) -> bool {
+        matches!(self.wake_reader, WakeReader::AtBytes(_))
     }
 
     pub(crate) fn is_writer_closed(&self) -> bool {

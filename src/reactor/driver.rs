@@ -179,11 +179,11 @@ impl<L> Driver<L> {
             seat = self.io_thread.wait(seat, Some(TICK));
             return if seat.stop { Shift::Stop } else { Shift::Tick };
         }
-        if seat.errands > 0 || quiet {
-            if let Some(event_loop) = seat.event_loop.take() {
-                seat.held_by_io_thread = true;
-                return Shift::Drive(event_loop);
-            }
+        if (seat.errands > 0 || quiet)
+            && let Some(event_loop) = seat.event_loop.take()
+        {
+            seat.held_by_io_thread = true;
+            return Shift::Drive(event_loop);
         }
         seat.io_asleep = quiet;
         seat = self.io_thread.wait(seat, (!quiet).then_some(STAND_BACK));

@@ -60,6 +60,9 @@ pub(crate) trait Hooks: Send + Sync {
     /// Messages may now flow between a pipe and its peer, through this session. Called without a lock.
     fn connected(&self, pipe: usize, session: Arc<Session>, address: &str, info: Arc<PeerInfo>);
 
+    /// The pipe's session stops to gather, or writes what there is: what the socket has staged goes into the pipe.
+    fn publish(&self, pipe: usize);
+
     /// The connection of a pipe ended after `handed` messages; `gone` if the pipe ended with it.
     fn disconnected(&self, pipe: usize, handed: u64, gone: bool);
 

@@ -15,7 +15,6 @@ pub trait Buildable: Sealed {}
 /// Keeps [`Buildable`] to the types of this crate.
 pub trait Sealed: Sized {
     #[doc(hidden)]
-    #[allow(private_interfaces, reason = "only this crate can call it")]
     fn build(context: &Context, options: Options) -> Self;
 }
 

@@ -7,8 +7,8 @@ use super::core::{Attachment, Core, Phase, State, fire_signals};
 use crate::Endpoint;
 use crate::error::DisconnectReason;
 use crate::monitor::Event;
-use crate::pattern::{Pattern, Wakes};
-use crate::pipe::fire_all;
+use crate::pattern::Pattern;
+use crate::pipe::{Wakes, fire_all};
 use crate::reactor::Alarm;
 use crate::stats::CloseReport;
 

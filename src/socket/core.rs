@@ -13,9 +13,9 @@ use crate::context::{self, Context};
 use crate::error::{TryRecvError, TrySendError};
 use crate::message::Message;
 use crate::options::Options;
-use crate::pattern::{Pattern, Pipes, Wakes};
+use crate::pattern::{Pattern, Pipes};
 use crate::peer::PeerInfo;
-use crate::pipe::{Limits, PipeLimits, fire_all};
+use crate::pipe::{Limits, PipeLimits, Wakes, fire_all};
 use crate::reactor::{Alarm, Dialer, LinkConfig, Listener, Reactor, Session, Waiter};
 use crate::stats::{DropReason, PeerStats, SocketStats, Traffic};
 use crate::sync::Mutex;
@@ -237,6 +237,7 @@ impl<P: Pattern> Core<P> {
     }
 
     pub(super) fn stats(&self) -> SocketStats {
+        let mut sessions = Vec::new();
         let state = self.state.lock();
         let mut stats = SocketStats {
             total: state.gone.clone(),
@@ -254,9 +255,16 @@ impl<P: Pattern> Core<P> {
                     endpoint: peer.endpoint.clone(),
                     address: peer.address.clone(),
                     info: peer.info.as_deref().cloned(),
+                    ignored: 0,
                     traffic,
                 });
+                sessions.push(peer.session.clone());
             }
+        }
+        drop(state);
+        // A session may not be locked while its socket is.
+        for (peer, session) in stats.peers.iter_mut().zip(sessions) {
+            peer.ignored = session.map_or(0, |session| session.ignored());
         }
         stats
     }

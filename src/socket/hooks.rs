@@ -58,8 +58,11 @@ impl<P: Pattern> Core<P> {
             peer.address = address.map(str::to_owned);
             peer.info = Some(info);
         }
+        // What was staged for an earlier connection must not wait for a burst that is over.
+        let published = state.pipes.get_mut(pipe).and_then(PipeEnd::publish);
         let watchers = state.watchers.tell_all();
         drop(state);
+        pipe::fire_all(published);
         self.attach_pipe(pipe);
         fire_signals(watchers);
     }
@@ -106,6 +109,11 @@ impl<P: Pattern> Hooks for Core<P> {
 
     fn connected(&self, pipe: usize, session: Arc<Session>, address: &str, info: Arc<PeerInfo>) {
         self.mark_connected(pipe, Some(session), Some(address), info);
+    }
+
+    fn publish(&self, pipe: usize) {
+        let wake = self.state.lock().pipes.get_mut(pipe).and_then(PipeEnd::publish);
+        pipe::fire_all(wake);
     }
 
     fn disconnected(&self, pipe: usize, handed: u64, gone: bool) {

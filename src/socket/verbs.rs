@@ -79,7 +79,7 @@ impl<P: Pattern> Core<P> {
             let id = queue(&mut self.state.lock()).add(Signal::Thread(waiter.clone()));
             // What happened before we joined would not be told to us.
             let early = attempt();
-            if early.is_none() && !deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            if early.is_none() && deadline.is_none_or(|deadline| deadline > Instant::now()) {
                 self.block(&waiter, deadline);
             }
             self.stop_waiting(queue, pass_on, id);

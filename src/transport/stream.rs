@@ -11,6 +11,7 @@ use mio::{Interest, Registry, Token};
 #[cfg(any(unix, test))]
 use socket2::SockRef;
 
+#[cfg(test)]
 use crate::Endpoint;
 
 /// The stream that the standard library reads into memory that nobody had to zero; mio sees its descriptor.
@@ -249,6 +250,7 @@ impl Stream {
     }
 
     /// Returns the address of this end, of tcp streams.
+    #[cfg(test)]
     pub(crate) fn local_endpoint(&self) -> Option<Endpoint> {
         match &self.socket {
             Socket::Tcp(socket) => socket.local_addr().ok().map(Endpoint::from_socket_addr),

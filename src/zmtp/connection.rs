@@ -57,6 +57,7 @@ impl Config {
     }
 
     /// What the decoder lets through after the handshake.
+    #[cfg(any(test, fuzzing))]
     pub(super) fn rules(&self) -> &Rules {
         &self.rules
     }
@@ -122,6 +123,7 @@ enum State {
 struct Traffic {
     decoder: Decoder,
     heartbeat: Heartbeat,
+    #[allow(dead_code, reason = "for sockets that subscribe")]
     version: (u8, u8),
 }
 
@@ -277,6 +279,10 @@ impl Connection {
     }
 
     /// Appends a subscription, or takes one back, in the form that the peer understands.
+    #[allow(
+        dead_code,
+        reason = "for sockets that subscribe; until then tests and fuzzers call it"
+    )]
     pub(crate) fn encode_subscription(&mut self, subscribe: bool, topic: &[u8], out: &mut Batch) {
         debug_assert!(
             self.is_ready(),

@@ -164,7 +164,10 @@ impl Session {
             Some(link) if self.config.receives => {
                 after.wakes.extend(link.end.push_all(&mut scratch.inbox));
             }
-            _ => scratch.inbox.clear(),
+            _ => {
+                state.ignored += scratch.inbox.len() as u64;
+                scratch.inbox.clear();
+            }
         }
     }
 }

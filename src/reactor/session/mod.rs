@@ -15,7 +15,7 @@ use super::{Dialer, Link, LinkConfig, Listener, Reactor, Readiness, Source};
 use crate::error::DisconnectReason;
 use crate::monitor::Event;
 use crate::peer::PeerInfo;
-use crate::pipe::{self, Address, Owner, Wake, fire_all};
+use crate::pipe::{self, Address, Owner, Wakes, fire_all};
 use crate::sync::Mutex;
 use crate::transport::Stream;
 use crate::zmtp::{Batch, Connection};
@@ -85,6 +85,8 @@ struct State {
     burst: Burst,
     /// Messages handed to this connection.
     handed: u64,
+    /// Messages that came to a socket that does not receive.
+    ignored: u64,
     /// When the timer goes off.
     armed: Option<Instant>,
 }
@@ -94,7 +96,7 @@ struct State {
 struct Aftermath {
     connected: Option<(usize, Arc<PeerInfo>)>,
     address: String,
-    wakes: SmallVec<[Wake; 4]>,
+    wakes: Wakes,
     events: SmallVec<[Event; 2]>,
     ended: Option<Ended>,
 }
@@ -161,6 +163,7 @@ impl Session {
                     errand: false,
                     burst: Burst::default(),
                     handed: 0,
+                    ignored: 0,
                     armed: None,
                 }),
                 settled: AtomicBool::new(false),
@@ -189,6 +192,12 @@ impl Session {
     /// Tells whether the handshake is over.
     pub(super) fn is_settled(&self) -> bool {
         self.settled.load(Ordering::Acquire)
+    }
+
+    /// Returns how much of what the peer sent means nothing to this socket.
+    pub(crate) fn ignored(&self) -> u64 {
+        let state = self.state.lock();
+        state.ignored + state.connection.ignored_commands()
     }
 
     /// Closes the connection.
@@ -251,12 +260,12 @@ impl Session {
     fn go_ready(
         &self,
         state: &mut State,
-        info: Arc<PeerInfo>,
+        info: &Arc<PeerInfo>,
         after: &mut Aftermath,
     ) -> Result<(), DisconnectReason> {
         let mut link = match state.waiting_link.take() {
             Some(link) => link,
-            None => self.config.hooks.attach(self.origin.endpoint(), &info)?,
+            None => self.config.hooks.attach(self.origin.endpoint(), info)?,
         };
         if let Some(owner) = self.myself.upgrade() {
             link.end.set_owner(Some(Address {
@@ -265,14 +274,14 @@ impl Session {
             }));
         }
         link.end.set_sleep(pipe::WakeReader::OnPush);
-        after.connected = Some((link.pipe, Arc::clone(&info)));
+        after.connected = Some((link.pipe, Arc::clone(info)));
         after.address.clone_from(&state.address);
         state.link = Some(link);
         self.settled.store(true, Ordering::Release);
         after.events.push(Event::HandshakeDone {
             endpoint: self.origin.endpoint().clone(),
             address: state.address.clone(),
-            info: PeerInfo::clone(&info),
+            info: PeerInfo::clone(info),
         });
         Ok(())
     }
@@ -364,7 +373,7 @@ impl Session {
     fn handle_events(&self, state: &mut State, after: &mut Aftermath) -> Result<(), DisconnectReason> {
         while let Some(event) = state.connection.poll_event() {
             match event {
-                zmtp::Event::Ready(info) => self.go_ready(state, info, after)?,
+                zmtp::Event::Ready(info) => self.go_ready(state, &info, after)?,
                 // No socket type of now publishes; the protocol has counted and dropped these already.
                 zmtp::Event::Subscribe(_) | zmtp::Event::Cancel(_) => {}
             }

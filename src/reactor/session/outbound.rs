@@ -64,23 +64,40 @@ impl Session {
 
     /// Writes what was gathered, for a thread that is about to block.
     pub(in super::super) fn flush_gathered(&self) {
+        self.publish();
         self.run(|state, after| self.flush(state, after));
     }
 
-    /// Writes what was gathered. A burst in which nothing was sent since the last tick is over: returns false.
+    /// Looks after a burst: one whose sender has written by itself since the last tick is left alone, one that has
+    /// paused is written, and one in which nothing came is over: returns false.
     pub(in super::super) fn tick(&self) -> bool {
-        let mut goes_on = false;
+        if self.was_active() {
+            return true;
+        }
+        self.flush_gathered();
+        if self.was_active() {
+            return true;
+        }
         self.run(|state, after| {
-            self.flush(state, after)?;
-            goes_on = std::mem::take(&mut state.burst.active);
-            if !goes_on {
-                state.burst = Burst::default();
-                self.set_sleep(state, WakeReader::OnPush);
-                self.flush(state, after)?;
-            }
-            Ok(())
+            state.burst = Burst::default();
+            self.set_sleep(state, WakeReader::OnPush);
+            self.flush(state, after)
         });
-        goes_on
+        // The socket may have staged more, believing that the burst goes on.
+        self.publish();
+        false
+    }
+
+    fn was_active(&self) -> bool {
+        std::mem::take(&mut self.state.lock().burst.active)
+    }
+
+    /// Has the socket put what it has staged into the pipe.
+    fn publish(&self) {
+        let pipe = self.state.lock().link.as_ref().map(|link| link.pipe);
+        if let Some(pipe) = pipe {
+            self.config.hooks.publish(pipe);
+        }
     }
 
     fn begin_gathering(&self, state: &mut State) {
@@ -167,9 +184,9 @@ impl Session {
     fn encode(&self, state: &mut State, batch: &mut Batch, after: &mut Aftermath) {
         let Some(link) = &mut state.link else { return };
         while batch.len() < BATCH_BYTES {
-            let (message, wake) = link.end.pop();
-            after.wakes.extend(wake);
-            let Some(message) = message else { return };
+            let Some(message) = link.end.pop(&mut after.wakes) else {
+                return;
+            };
             state.connection.encode(message, batch);
             state.handed += 1;
             state.burst.active = true;
