@@ -14,6 +14,9 @@ const MARK: &str = "honest";
 /// The pause between messages: the pair keeps both sockets moving and leaves the processor to the others.
 const PACE: Duration = Duration::from_millis(1);
 
+/// However short the test, so many messages prove something.
+const FEWEST: u64 = 20;
+
 /// A PUSH that sends one number after the other, and a PULL that receives them, each on a thread of its own.
 ///
 /// Either socket may be the one that misbehaving peers are let loose on.
@@ -41,7 +44,9 @@ impl HonestPair {
         let (others, strangers) = mpsc::channel();
         let sender = thread::spawn(move || {
             let mut sent = 0u64;
-            while stopped.recv_timeout(PACE) == Err(RecvTimeoutError::Timeout) {
+            let mut goes_on = true;
+            while goes_on || sent < FEWEST {
+                goes_on &= stopped.recv_timeout(PACE) == Err(RecvTimeoutError::Timeout);
                 let message = Message::from_iter([MARK.as_bytes(), &sent.to_be_bytes()]);
                 push.send_timeout(message, LONG).unwrap();
                 sent += 1;

@@ -81,7 +81,17 @@ enum Stream {
 /// A peer that says what the test tells it to.
 pub(crate) struct RawPeer(Stream);
 
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
 impl RawPeer {
+    fn new(stream: Stream) -> Self {
+        let peer = Self(stream);
+        peer.set_timeout(LONG);
+        peer
+    }
+
     pub(crate) fn connect(endpoint: &Endpoint) -> Self {
         let stream = match endpoint {
             Endpoint::Tcp(tcp) => {
@@ -93,16 +103,15 @@ impl RawPeer {
             Endpoint::Ipc(IpcEndpoint::Path(path)) => Stream::Ipc(UnixStream::connect(path).unwrap()),
             other => panic!("no wire: {other}"),
         };
-        Self(stream).with_timeout(LONG)
+        Self::new(stream)
     }
 
     /// Sets how long it listens before it gives up.
-    pub(crate) fn with_timeout(self, timeout: Duration) -> Self {
+    pub(crate) fn set_timeout(&self, timeout: Duration) {
         match &self.0 {
             Stream::Tcp(tcp) => tcp.set_read_timeout(Some(timeout)).unwrap(),
             Stream::Ipc(ipc) => ipc.set_read_timeout(Some(timeout)).unwrap(),
         }
-        self
     }
 
     /// Its own address, as the other end's events name it.
@@ -142,7 +151,7 @@ impl RawPeer {
     pub(crate) fn try_hear_frame(&mut self) -> Option<Heard> {
         match self.read_frame() {
             Ok(heard) => Some(heard),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("neither a frame nor the end"),
+            Err(error) if is_timeout(&error) => panic!("neither a frame nor the end"),
             Err(_) => None,
         }
     }
@@ -184,17 +193,25 @@ impl RawPeer {
         heard
     }
 
+    /// Tells whether anything comes within a moment.
+    pub(crate) fn hears_anything(&mut self, moment: Duration) -> bool {
+        self.set_timeout(moment);
+        let mut byte = [0];
+        let heard = self.read(&mut byte);
+        self.set_timeout(LONG);
+        match heard {
+            Ok(_) => true,
+            Err(error) => !is_timeout(&error),
+        }
+    }
+
     /// Tells whether the other end is still there, by listening for a moment.
     pub(crate) fn is_alive(&mut self, moment: Duration) -> bool {
         let mut byte = [0];
-        match &self.0 {
-            Stream::Tcp(tcp) => tcp.set_read_timeout(Some(moment)).unwrap(),
-            Stream::Ipc(ipc) => ipc.set_read_timeout(Some(moment)).unwrap(),
-        }
+        self.set_timeout(moment);
         match self.read(&mut byte) {
-            Ok(0) => false,
-            Ok(_) => true,
-            Err(error) => matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
+            Ok(count) => count > 0,
+            Err(error) => is_timeout(&error),
         }
     }
 
@@ -272,6 +289,6 @@ impl RawListener {
             Self::Tcp(tcp) => Stream::Tcp(tcp.accept().unwrap().0),
             Self::Ipc(ipc, _) => Stream::Ipc(ipc.accept().unwrap().0),
         };
-        RawPeer(stream).with_timeout(LONG)
+        RawPeer::new(stream)
     }
 }
