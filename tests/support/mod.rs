@@ -160,7 +160,10 @@ pub(crate) fn await_event<T>(
 /// How the next connection ends: the reason, and whether messages had flowed.
 pub(crate) fn await_end(monitor: &Monitor) -> (DisconnectReason, bool) {
     await_event(monitor, "end of a connection", |event| match event {
-        Event::HandshakeFailed { reason, .. } => Some((reason.clone(), false)),
+        // A peer that breaks off at once may do so before we know that it was there.
+        Event::ConnectFailed { reason, .. } | Event::HandshakeFailed { reason, .. } => {
+            Some((reason.clone(), false))
+        }
         Event::Disconnected { reason, .. } => Some((reason.clone(), true)),
         _ => None,
     })
