@@ -72,10 +72,13 @@ struct Credit {
 pub(crate) struct PipeLimits {
     pub(crate) send: Limits,
     pub(crate) recv: Limits,
+    /// Each direction keeps only its newest message.
+    pub(crate) conflate: bool,
 }
 
 /// Makes a pipe; the limits are seen from the first end.
-pub(crate) fn pair(limits: PipeLimits, conflate: bool) -> (PipeEnd, PipeEnd) {
+pub(crate) fn pair(limits: PipeLimits) -> (PipeEnd, PipeEnd) {
+    let conflate = limits.conflate;
     let lane = |limits| {
         let ring = Ring::new(limits, conflate);
         Arc::new(Lane(Mutex::new(LaneState {
@@ -128,22 +131,27 @@ impl PipeEnd {
         self.push_through(message)
     }
 
-    /// Publishes what is staged and sends a message after it. There is room for it if anything was staged: the credit
-    /// leaves one place.
+    /// Sends a message through the lane, behind what is staged; or stages it, if the reader has begun to gather. There
+    /// is room for it if anything was staged: the credit leaves one place.
     fn push_through(&mut self, message: Message) -> Result<Option<Wake>, PushError> {
         self.credit = Credit::default();
         let mut lane = self.tx.0.lock();
+        if self.staged.is_empty()
+            && lane.ring.is_gathering()
+            && let Some((messages, bytes)) = lane.ring.room().filter(|(messages, _)| *messages > 1)
+        {
+            let bytes = bytes.min(STAGED_WEIGHT).saturating_sub(message.weight() as u64);
+            if bytes > 0 {
+                self.credit = Credit {
+                    messages: messages - 1,
+                    bytes,
+                };
+                self.staged.push_back(message);
+                return Ok(None);
+            }
+        }
         let staged_due = !self.staged.is_empty() && lane.ring.push_all(&mut self.staged);
         let due = lane.ring.push(message)? || staged_due;
-        if lane.ring.is_gathering() {
-            self.credit = lane
-                .ring
-                .room()
-                .map_or(Credit::default(), |(messages, bytes)| Credit {
-                    messages,
-                    bytes: bytes.min(STAGED_WEIGHT),
-                });
-        }
         Ok(lane.wake_reader_if(due))
     }
 
@@ -158,9 +166,13 @@ impl PipeEnd {
         lane.wake_reader_if(due)
     }
 
-    /// Sends messages for which [`room`](Self::room) was asked before.
+    /// Sends messages for which [`room`](Self::room) was asked before; to nobody, if the reader is gone.
     pub(crate) fn push_all(&mut self, messages: &mut VecDeque<Message>) -> Option<Wake> {
         let mut lane = self.tx.0.lock();
+        if lane.ring.is_reader_closed() {
+            messages.clear();
+            return None;
+        }
         let due = lane.ring.push_all(messages);
         lane.wake_reader_if(due)
     }
@@ -178,24 +190,51 @@ impl PipeEnd {
     /// Reads a message; the other end may have to be woken either way. Without a message, this end now sleeps.
     #[inline]
     pub(crate) fn pop(&mut self, wakes: &mut Wakes) -> Option<Message> {
+        let load = Load::of(self.front(wakes)?);
+        let message = self.batch.pop_front();
+        self.note_read(load, wakes);
+        message
+    }
+
+    /// Looks at the next message. Without one, this end now sleeps.
+    #[inline]
+    pub(crate) fn front(&mut self, wakes: &mut Wakes) -> Option<&Message> {
         if self.batch.is_empty()
             && let Some(wake) = self.refill()
         {
             wakes.push(wake);
         }
-        let message = self.batch.pop_front()?;
-        self.read.add(Load::of(&message));
+        self.batch.front()
+    }
+
+    /// Reads the message that was [looked at](Self::front) where it lies.
+    #[inline]
+    pub(crate) fn skip(&mut self, wakes: &mut Wakes) {
+        if let Some(message) = self.batch.front() {
+            let load = Load::of(message);
+            self.batch.pop_front();
+            self.note_read(load, wakes);
+        }
+    }
+
+    #[inline]
+    fn note_read(&mut self, load: Load, wakes: &mut Wakes) {
+        self.read.add(load);
         if self.read.reaches(self.step)
             && let Some(wake) = self.release()
         {
             wakes.push(wake);
         }
-        Some(message)
     }
 
     /// Tells whether there is a message to read, and goes to sleep if not.
     pub(crate) fn is_readable(&mut self) -> bool {
         !self.batch.is_empty() || self.rx.0.lock().ring.take(&mut self.batch, self.sleep)
+    }
+
+    /// The reader waits for something else, after which it will look by itself.
+    pub(crate) fn doze(&mut self) {
+        self.rx.0.lock().ring.forget_reader();
     }
 
     /// Lets go of what was read, ahead of the low-water mark.
@@ -260,11 +299,17 @@ impl PipeEnd {
     /// Joins the limits of a pipe whose second end was taken over by another socket.
     pub(crate) fn join_limits(&mut self, other: PipeLimits) -> [Option<Wake>; 2] {
         let mut tx = self.tx.0.lock();
+        if other.conflate {
+            tx.ring.begin_conflating();
+        }
         let joined = tx.ring.limits().join(other.send);
         let due = tx.ring.set_limits(joined);
         let first = tx.wake_writer_if(due);
         drop(tx);
         let mut rx = self.rx.0.lock();
+        if other.conflate {
+            rx.ring.begin_conflating();
+        }
         let joined = rx.ring.limits().join(other.recv);
         let due = rx.ring.set_limits(joined);
         self.step = joined.step();
