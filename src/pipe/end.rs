@@ -116,25 +116,37 @@ impl PipeEnd {
         self.sleep = sleep;
     }
 
-    /// Sends a message.
-    #[inline]
+    /// Sends a message, which stays where it is if it cannot be sent.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn push(&mut self, message: Message) -> Result<Option<Wake>, PushError> {
-        if self.credit.messages > 1 {
-            let weight = message.weight() as u64;
-            if weight < self.credit.bytes {
-                self.credit.messages -= 1;
-                self.credit.bytes -= weight;
-                self.staged.push_back(message);
-                return Ok(None);
-            }
+        self.send(&mut Some(message))
+    }
+
+    /// Takes the message out of its place and sends it; leaves it there if this end cannot send now.
+    ///
+    /// It is taken by reference because it is moved only once that way, after the socket's lock was taken; moves
+    /// before that would have the processor wait for its own writes.
+    #[inline]
+    pub(crate) fn send(&mut self, message: &mut Option<Message>) -> Result<Option<Wake>, PushError> {
+        if self.credit.messages > 1
+            && let Some(weight) = message.as_ref().map(|message| message.weight() as u64)
+            && weight < self.credit.bytes
+        {
+            self.credit.messages -= 1;
+            self.credit.bytes -= weight;
+            self.staged.extend(message.take());
+            return Ok(None);
         }
-        self.push_through(message)
+        self.send_through(message)
     }
 
     /// Sends a message through the lane, behind what is staged; or stages it, if the reader has begun to gather. There
     /// is room for it if anything was staged: the credit leaves one place.
-    fn push_through(&mut self, message: Message) -> Result<Option<Wake>, PushError> {
+    fn send_through(&mut self, slot: &mut Option<Message>) -> Result<Option<Wake>, PushError> {
         self.credit = Credit::default();
+        let Some(message) = slot.take() else {
+            return Ok(None);
+        };
         let mut lane = self.tx.0.lock();
         if self.staged.is_empty()
             && lane.ring.is_gathering()
@@ -151,8 +163,13 @@ impl PipeEnd {
             }
         }
         let staged_due = !self.staged.is_empty() && lane.ring.push_all(&mut self.staged);
-        let due = lane.ring.push(message)? || staged_due;
-        Ok(lane.wake_reader_if(due))
+        match lane.ring.push(message) {
+            Ok(due) => Ok(lane.wake_reader_if(due || staged_due)),
+            Err((error, message)) => {
+                *slot = Some(message);
+                Err(error)
+            }
+        }
     }
 
     /// Publishes what is staged, and stages nothing more before the lane has been asked again.

@@ -16,7 +16,7 @@ mod end;
 mod ring;
 
 pub(crate) use end::{PipeEnd, PipeLimits, pair};
-pub(crate) use ring::{Limits, PushError, WakeReader};
+pub(crate) use ring::{Limits, WakeReader};
 
 use std::sync::Arc;
 
