@@ -245,7 +245,7 @@ fn what_close_reports_as_handed_over_arrives_though_the_peer_has_spoken() {
         while let Some(heard) = raw.try_hear_frame() {
             whole += u64::from(heard.body.len() == 100_000);
         }
-        drop(raw);
+        raw.hang_up();
         talking.join().unwrap();
         let report = closing.join().unwrap();
         assert_eq!(

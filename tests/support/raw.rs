@@ -224,6 +224,14 @@ impl RawPeer {
         self
     }
 
+    /// Neither speaks nor listens any more, by whatever handle.
+    pub(crate) fn hang_up(self) {
+        let _ = match &self.0 {
+            Stream::Tcp(tcp) => tcp.shutdown(Shutdown::Both),
+            Stream::Ipc(ipc) => ipc.shutdown(Shutdown::Both),
+        };
+    }
+
     /// Breaks the connection off: RST on tcp; ipc has none, and resets by leaving what came unread.
     pub(crate) fn reset(self) {
         if let Stream::Tcp(tcp) = &self.0 {
