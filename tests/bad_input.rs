@@ -122,6 +122,7 @@ fn greetings(theirs: &str) -> Vec<Row> {
 }
 
 /// Rows of the handshake, after a good greeting.
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn handshakes(theirs: &str) -> Vec<Row> {
     let kind: (&str, &[u8]) = ("Socket-Type", theirs.as_bytes());
     let after = |name, bytes: &[u8], end| row(name, &[&GREETING, bytes], end);
@@ -301,6 +302,7 @@ fn handshakes(theirs: &str) -> Vec<Row> {
 }
 
 /// Rows of frames and commands, after a good handshake.
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn traffic(theirs: &str) -> Vec<Row> {
     let opening = [&GREETING[..], &ready_of(theirs)].concat();
     let after = |name, bytes: &[&[u8]], end| row(name, &[&opening, &bytes.concat()], end);
