@@ -79,17 +79,14 @@
     )
 )]
 
-<<<<<<< HEAD
 /// The code in the README compiles and runs.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;
 
-=======
 #[cfg(aqueduct_bench)]
 #[doc(hidden)]
 pub mod bench_internals;
->>>>>>> bench
 mod context;
 mod endpoint;
 mod error;
