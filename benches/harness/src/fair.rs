@@ -2,8 +2,8 @@
 //!
 //! The peers are bare sockets in one other process that refills them in turn, so no peer's own thread is scheduled
 //! better than another's, and a peer is never without bytes in flight unless this machine is too slow to refill it.
-//! Counting begins when all are connected and every queue has had time to fill, and lasts so long that a whole queue
-//! more or less for one peer does not matter.
+//! Counting begins when all are connected and every queue has had time to fill, and lasts until the peers have got through
+//! so many messages each that a whole queue more or less for one of them does not matter, however slow the machine.
 
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
@@ -27,12 +27,9 @@ const WARM_UP: Duration = Duration::from_secs(1);
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How many messages are received between two looks at the clock.
-const BETWEEN_LOOKS: usize = 256;
-
 pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     let peers: usize = arguments.option("--peers", 1000)?;
-    let seconds: f64 = arguments.option("--seconds", 5.0)?;
+    let each: u64 = arguments.option("--each", 10_000)?;
     let write = arguments.flag("--write");
     arguments.finish()?;
     idle::allow_files(u64::try_from(peers)?)?;
@@ -40,9 +37,14 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     let endpoint = pull.bind("tcp://127.0.0.1:0")?.to_string();
     let _clients = Child::start(&["fair", &peers.to_string(), &endpoint])?;
     pull.wait_for_peers(peers, PATIENCE)?;
-    count(&pull, &mut vec![0; peers], WARM_UP)?;
+    let warm_up = Instant::now();
+    while warm_up.elapsed() < WARM_UP {
+        count(&pull, &mut vec![0; peers], peers)?;
+    }
     let mut shares = vec![0u64; peers];
-    let time = count(&pull, &mut shares, Duration::try_from_secs_f64(seconds)?)?;
+    let start = Instant::now();
+    count(&pull, &mut shares, peers * usize::try_from(each)?)?;
+    let time = start.elapsed();
     let starved = pull
         .stats()
         .peers
@@ -70,21 +72,18 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     Ok(())
 }
 
-/// Counts messages by peer for a while.
-fn count(pull: &Pull, shares: &mut [u64], time: Duration) -> Outcome<Duration> {
-    let start = Instant::now();
-    while start.elapsed() < time {
-        for _ in 0..BETWEEN_LOOKS {
-            let message = pull.recv_timeout(PATIENCE)?;
-            let number = message
-                .as_single()
-                .and_then(|body| body.first_chunk())
-                .ok_or("not ours")?;
-            let share = shares.get_mut(usize::try_from(u32::from_le_bytes(*number))?);
-            *share.ok_or("a peer that is none")? += 1;
-        }
+/// Receives some messages and counts them by peer.
+fn count(pull: &Pull, shares: &mut [u64], messages: usize) -> Outcome<()> {
+    for _ in 0..messages {
+        let message = pull.recv_timeout(PATIENCE)?;
+        let number = message
+            .as_single()
+            .and_then(|body| body.first_chunk())
+            .ok_or("not ours")?;
+        let share = shares.get_mut(usize::try_from(u32::from_le_bytes(*number))?);
+        *share.ok_or("a peer that is none")? += 1;
     }
-    Ok(start.elapsed())
+    Ok(())
 }
 
 /// One peer, with what it sends over and over.

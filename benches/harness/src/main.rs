@@ -3,7 +3,7 @@
 //! ```text
 //! cargo run --release -p aqueduct-harness -- run  [--quick] [--rounds 5] [--seconds 1] [--only PATTERN] [--write]
 //! cargo run --release -p aqueduct-harness -- idle [--count 10000] [--write]
-//! cargo run --release -p aqueduct-harness -- fair [--peers 1000] [--seconds 5] [--write]
+//! cargo run --release -p aqueduct-harness -- fair [--peers 1000] [--each 10000] [--write]
 //! ```
 //!
 //! Both sides of a connection are processes of their own: this program starts itself again for each of them.
@@ -40,7 +40,7 @@ static HEAP: heap::Counting = heap::Counting;
 const USAGE: &str =
     "usage: aqueduct-harness run  [--quick] [--rounds N] [--seconds S] [--only PATTERN] [--write]
        aqueduct-harness idle [--count N] [--write]
-       aqueduct-harness fair [--peers N] [--seconds S] [--write]";
+       aqueduct-harness fair [--peers N] [--each N] [--write]";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::new(std::env::args().skip(1));
