@@ -134,7 +134,9 @@ impl PipeEnd {
         {
             self.credit.messages -= 1;
             self.credit.bytes -= weight;
-            self.staged.extend(message.take());
+            if let Some(message) = message.take() {
+                self.staged.push_back(message);
+            }
             return Ok(None);
         }
         self.send_through(message)
@@ -214,7 +216,7 @@ impl PipeEnd {
     }
 
     /// Looks at the next message. Without one, this end now sleeps.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn front(&mut self, wakes: &mut Wakes) -> Option<&Message> {
         if self.batch.is_empty()
             && let Some(wake) = self.refill()
@@ -225,7 +227,7 @@ impl PipeEnd {
     }
 
     /// Reads the message that was [looked at](Self::front) where it lies.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn skip(&mut self, wakes: &mut Wakes) {
         if let Some(message) = self.batch.front() {
             let load = Load::of(message);
@@ -234,10 +236,11 @@ impl PipeEnd {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn note_read(&mut self, load: Load, wakes: &mut Wakes) {
         self.read.add(load);
-        if self.read.reaches(self.step)
+        // At the low-water mark for the writer's sake, and with the last message so that the counters are true.
+        if (self.batch.is_empty() || self.read.reaches(self.step))
             && let Some(wake) = self.release()
         {
             wakes.push(wake);

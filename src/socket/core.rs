@@ -15,7 +15,7 @@ use crate::message::Message;
 use crate::options::Options;
 use crate::pattern::{Pattern, Pipes};
 use crate::peer::PeerInfo;
-use crate::pipe::{Limits, PipeLimits, Wakes, fire_all};
+use crate::pipe::{Limits, PipeLimits, Wakes};
 use crate::reactor::{Alarm, Dialer, LinkConfig, Listener, Reactor, Session, Waiter};
 use crate::stats::{DropReason, PeerStats, SocketStats, Traffic};
 use crate::sync::Mutex;
@@ -199,7 +199,7 @@ impl<P: Pattern> Core<P> {
             state.next_receiver()
         };
         drop(state);
-        fire_all(wakes);
+        wakes.fire();
         next.into_iter().for_each(Signal::fire);
         match received {
             Some(message) => Ok(message),
@@ -370,7 +370,7 @@ impl<P: Pattern> State<P> {
 #[inline]
 fn fire_few(wakes: Wakes, next: Option<Signal>) {
     if !wakes.is_empty() {
-        fire_all(wakes);
+        wakes.fire();
     }
     if let Some(next) = next {
         next.fire();
