@@ -11,6 +11,7 @@ mod support;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -20,25 +21,37 @@ use futures_lite::future::{or, yield_now, zip};
 use support::*;
 
 /// Wakes the thread that it was made on.
-struct Unpark(Thread);
+struct Unpark {
+    thread: Thread,
+    woken: AtomicBool,
+}
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        self.woken.store(true, Ordering::Release);
+        self.thread.unpark();
     }
 }
 
-/// An executor in ten lines: nothing more than a `Waker` is needed.
+/// An executor in ten lines: nothing more than a `Waker` is needed. It polls only when woken, so that a wake-up that
+/// is lost shows.
 fn block_on<F: Future>(future: F) -> F::Output {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let unpark = Arc::new(Unpark {
+        thread: thread::current(),
+        woken: AtomicBool::new(false),
+    });
+    let waker = Waker::from(Arc::clone(&unpark));
     let mut future = pin!(future);
-    let start = Instant::now();
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return output;
         }
-        assert!(start.elapsed() < LONG, "nobody woke the task");
-        thread::park_timeout(LONG);
+        let deadline = Instant::now() + LONG;
+        while !unpark.woken.swap(false, Ordering::Acquire) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "nobody woke the task");
+            thread::park_timeout(left);
+        }
     }
 }
 
