@@ -39,7 +39,7 @@ pub struct Frame(FrameRepr);
 
 #[derive(Clone)]
 enum FrameRepr {
-    Inline { len: u8, body: Inline },
+    Inline { len: usize, body: Inline },
     Shared(Bytes),
 }
 
@@ -69,7 +69,7 @@ impl Frame {
     pub fn as_slice(&self) -> &[u8] {
         match &self.0 {
             // The length was checked when the frame was made; `get` keeps the compiler honest without a panic path.
-            FrameRepr::Inline { len, body } => body.0.get(..usize::from(*len)).unwrap_or_default(),
+            FrameRepr::Inline { len, body } => body.0.get(..*len).unwrap_or_default(),
             FrameRepr::Shared(bytes) => bytes,
         }
     }
@@ -79,7 +79,7 @@ impl Frame {
     #[inline]
     pub fn len(&self) -> usize {
         match &self.0 {
-            FrameRepr::Inline { len, .. } => usize::from(*len),
+            FrameRepr::Inline { len, .. } => *len,
             FrameRepr::Shared(bytes) => bytes.len(),
         }
     }
@@ -124,14 +124,16 @@ impl Frame {
     #[inline]
     pub(crate) fn from_padded(padded: &[u8; INLINE_CAPACITY], len: u8) -> Option<Self> {
         let body = Inline(*padded);
-        (usize::from(len) <= INLINE_CAPACITY).then_some(Self(FrameRepr::Inline { len, body }))
+        let len = usize::from(len);
+        (len <= INLINE_CAPACITY).then_some(Self(FrameRepr::Inline { len, body }))
     }
 
     #[inline]
     fn inline(source: &[u8]) -> Option<Self> {
-        let len = u8::try_from(source.len())
-            .ok()
-            .filter(|_| source.len() <= INLINE_CAPACITY)?;
+        let len = source.len();
+        if len > INLINE_CAPACITY {
+            return None;
+        }
         let mut body = [0; INLINE_CAPACITY];
         // Moves of known sizes, largest first, take no call; this runs for every small message that is sent.
         let (mut to, mut from) = (&mut body[..], source);

@@ -86,7 +86,7 @@ pub(crate) struct LinkConfig {
     pub(crate) hooks: Arc<dyn Hooks>,
     pub(crate) zmtp: Arc<zmtp::Config>,
     pub(crate) options: LinkOptions,
-    /// How long a connection that has said everything waits for the peer to end it.
+    /// How long a closing socket flushes, and at most waits for peers to end their side.
     pub(crate) linger: Option<Duration>,
     /// Whether the socket type receives messages at all; what others send to it is discarded.
     pub(crate) receives: bool,

@@ -22,6 +22,10 @@ const GATHERED_BYTES: u64 = 64 * 1024;
 /// batch, and must not find the I/O thread at its pipe.
 const IDLE_TICKS: u32 = 2;
 
+/// How long a peer that has been sent everything may take to end its side. One that is alive does so as soon as it has
+/// read; the end of a program shall not wait long for one that is not.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Bytes written in one go before other sessions get their turn.
 const WRITE_BUDGET: usize = 1024 * 1024;
 
@@ -159,6 +163,10 @@ impl Session {
         }
         result?;
         if state.unsent.is_empty() && state.link.as_mut().is_some_and(|link| link.end.is_finished()) {
+            if state.handed == 0 {
+                // The peer got nothing from us, so there is nothing that it could miss.
+                return Err(DisconnectReason::Local);
+            }
             self.begin_draining(state);
         }
         Ok(())
@@ -176,10 +184,11 @@ impl Session {
             .lock()
             .timers
             .disarm(self.key, &mut state.armed);
-        let deadline = self
+        let patience = self
             .config
             .linger
-            .and_then(|linger| Instant::now().checked_add(linger));
+            .map_or(DRAIN_TIMEOUT, |linger| linger.min(DRAIN_TIMEOUT));
+        let deadline = Instant::now().checked_add(patience);
         self.reactor.arm(self.key, &mut state.armed, deadline);
         // Bytes that have come already are announced no more.
         self.reactor.schedule(self.key);
