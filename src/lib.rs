@@ -84,6 +84,9 @@
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;
 
+#[cfg(aqueduct_bench)]
+#[doc(hidden)]
+pub mod bench_internals;
 mod context;
 mod endpoint;
 mod error;
