@@ -11,6 +11,8 @@
 )]
 #![cfg(unix)]
 
+mod support;
+
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
@@ -21,9 +23,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use aqueduct::{CloseReport, DropReason, Event, Message, Monitor, PeerStats, Pull, Push, Traffic};
-
-/// How long a test waits for what must happen. It is never reached unless something is broken.
-const LONG: Duration = Duration::from_secs(20);
+use support::{LONG, eventually};
 
 /// How long a whole script may take before it counts as hung.
 const SCRIPT: Duration = Duration::from_secs(120);
@@ -169,15 +169,6 @@ fn bounded(script: impl FnOnce() + Send + 'static) {
     }
     if let Err(panic) = runner.join() {
         std::panic::resume_unwind(panic);
-    }
-}
-
-/// Waits until a condition holds, for the few things of which no event tells.
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < LONG, "never happened: {what}");
-        thread::yield_now();
     }
 }
 
