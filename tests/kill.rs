@@ -11,6 +11,8 @@
 )]
 #![cfg(unix)]
 
+mod support;
+
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
@@ -20,10 +22,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use aqueduct::{CloseReport, DropReason, Event, Message, Monitor, PeerStats, Pull, Push};
-
-/// How long a test waits for what must happen. It is never reached unless something is broken.
-const LONG: Duration = Duration::from_secs(20);
+use aqueduct::{CloseReport, DropReason, Event, Message, Monitor, PeerStats, Pull, Push, Traffic};
+use support::{LONG, eventually};
 
 /// How long a whole script may take before it counts as hung.
 const SCRIPT: Duration = Duration::from_secs(120);
@@ -70,8 +70,26 @@ impl Worker {
         Self { name, child }
     }
 
+    /// Stops the process where it is, with its connection open.
+    fn freeze(&self) {
+        let command = format!("kill -STOP {}", self.child.id());
+        assert!(
+            Command::new("sh")
+                .args(["-c", &command])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
     /// Sends SIGKILL, and does not wait for what comes of it.
     fn kill(mut self) -> Self {
+        assert_eq!(
+            self.child.try_wait().unwrap(),
+            None,
+            "{} ended by itself",
+            self.name
+        );
         self.child.kill().unwrap();
         self
     }
@@ -151,15 +169,6 @@ fn bounded(script: impl FnOnce() + Send + 'static) {
     }
     if let Err(panic) = runner.join() {
         std::panic::resume_unwind(panic);
-    }
-}
-
-/// Waits until a condition holds, for the few things of which no event tells.
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < LONG, "never happened: {what}");
-        thread::yield_now();
     }
 }
 
@@ -305,7 +314,8 @@ fn settle(
 fn a_bound_sender_survives_a_hundred_kills() {
     const KILLS: usize = 100;
     bounded(|| {
-        let push = Push::new();
+        // Little room for bytes under way, so that queues build up.
+        let push = Push::builder().send_hwm(200).send_buffer(Some(8192)).build();
         let mut watch = Watch::new(&push);
         let endpoint = push.bind("tcp://127.0.0.1:0").unwrap().to_string();
         let spawn = || Worker::spawn("connect", &endpoint);
@@ -315,11 +325,18 @@ fn a_bound_sender_survives_a_hundred_kills() {
         let mut killed = Vec::new();
         for kill in 0..KILLS {
             let victim = crew.swap_remove(kill % CREW);
+            // Most die while they receive; some are frozen first, until a queue has built up for them.
+            let frozen = kill % 5 == 0;
+            if frozen {
+                victim.freeze();
+            }
             eventually("the victim is busy", || {
                 let stats = push.stats();
                 assert!(stats.total.adds_up(), "{stats:?}");
+                let is_busy =
+                    |traffic: &Traffic| traffic.handed.messages > 100 && (!frozen || traffic.queued > 100);
                 let mut peers = stats.peers.iter();
-                peers.any(|peer| name_of(peer) == victim.name && peer.traffic.handed.messages > 100)
+                peers.any(|peer| name_of(peer) == victim.name && is_busy(&peer.traffic))
             });
             killed.push(victim.kill());
             crew.push(spawn());
@@ -339,6 +356,10 @@ fn a_bound_sender_survives_a_hundred_kills() {
         let report = settle(push, crew, loads, name_of);
         let dropped = report.total.dropped;
         assert_eq!(dropped.total(), dropped.of(DropReason::PeerGone), "{dropped:?}");
+        assert!(
+            dropped.total() > 100 * KILLS as u64 / 5,
+            "those frozen had a queue: {dropped:?}"
+        );
     });
 }
 

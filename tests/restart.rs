@@ -6,14 +6,13 @@
     reason = "tests fail by panicking"
 )]
 
+mod support;
+
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use aqueduct::{DisconnectReason, Endpoint, Event, Message, Monitor, Pull, Push, TrySendError};
-use tempfile::TempDir;
-
-/// How long a test waits for what must happen. It is never reached unless something is broken.
-const LONG: Duration = Duration::from_secs(20);
+use support::{LONG, Transport, await_event};
 
 const FIRST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_millis(50);
@@ -31,35 +30,8 @@ fn pull() -> Pull {
     Pull::builder().recv_timeout(Some(LONG)).build()
 }
 
-/// An endpoint where nobody is now, and that can be bound later: a port that the system has just given out and taken
-/// back, as it gives out all others before this one again.
 fn vacant_port() -> Endpoint {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("tcp://{}", listener.local_addr().unwrap())
-        .parse()
-        .unwrap()
-}
-
-fn vacant_path() -> (Endpoint, TempDir) {
-    let home = tempfile::tempdir().unwrap();
-    let path = format!("ipc://{}", home.path().join("socket").display());
-    (path.parse().unwrap(), home)
-}
-
-/// Returns what `choose` makes of the first event that it makes something of; the events before are dropped.
-fn await_event<T>(monitor: &Monitor, what: &str, mut choose: impl FnMut(&Event) -> Option<T>) -> T {
-    let mut before = Vec::new();
-    let deadline = Instant::now() + LONG;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let Ok(event) = monitor.recv_timeout(left) else {
-            panic!("no {what}; before: {before:?}");
-        };
-        if let Some(chosen) = choose(&event) {
-            return chosen;
-        }
-        before.push(event);
-    }
+    Transport::Tcp.vacant().0
 }
 
 fn await_loss(monitor: &Monitor) -> u64 {
@@ -161,7 +133,7 @@ fn without_an_interval_a_lost_peer_is_not_called_again() {
     assert_eq!(first.recv().unwrap(), "one");
     drop(first);
     await_event(&monitor, "end", |event| match event {
-        Event::Closed { endpoint: whose } => Some(assert_eq!(*whose, endpoint)),
+        Event::Closed { endpoint: whose } => (*whose == endpoint).then_some(()),
         Event::Retried { .. } => panic!("it calls again"),
         _ => None,
     });
@@ -215,7 +187,7 @@ fn the_queue_waits_for_a_listener_that_restarts_on_its_port() {
 
 #[test]
 fn the_queue_waits_for_a_listener_that_restarts_on_its_path() {
-    let (endpoint, _home) = vacant_path();
+    let (endpoint, _home) = Transport::Ipc.vacant();
     the_queue_waits(&endpoint);
 }
 
