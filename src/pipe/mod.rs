@@ -13,6 +13,8 @@
 //! An end does not know what kind of owner is across from it.
 
 mod end;
+#[cfg(all(test, aqueduct_loom))]
+mod loom_model;
 mod ring;
 
 pub(crate) use end::{PipeEnd, PipeLimits, pair};
