@@ -130,8 +130,14 @@ fn sides(messages: usize, bytes: usize) -> (Arc<Side>, Arc<Side>) {
 
 fn explore(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(model);
+    builder.preemption_bound = builder.preemption_bound.or(Some(3));
+    let runs = std::sync::atomic::AtomicUsize::new(0);
+    let runs: &'static _ = Box::leak(Box::new(runs));
+    builder.check(move || {
+        runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        model();
+    });
+    eprintln!("RUNS {} {:?}", runs.load(std::sync::atomic::Ordering::Relaxed), std::thread::current().name());
 }
 
 fn pass(messages: usize, bytes: usize, count: u8) {

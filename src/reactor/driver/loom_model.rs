@@ -178,8 +178,14 @@ impl World {
 /// Explores with at most this many preemptions: mistakes in hand-overs show with two or three.
 fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.check(model);
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
+    let runs = std::sync::atomic::AtomicUsize::new(0);
+    let runs: &'static _ = Box::leak(Box::new(runs));
+    builder.check(move || {
+        runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        model();
+    });
+    eprintln!("RUNS {} {:?}", runs.load(std::sync::atomic::Ordering::Relaxed), std::thread::current().name());
 }
 
 #[test]
