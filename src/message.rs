@@ -376,6 +376,10 @@ impl std::ops::Index<usize> for Message {
     ///
     /// The message has no such frame; ask [`frames`](Message::frames)`().get(index)` where that may happen.
     fn index(&self, index: usize) -> &Frame {
+        #[allow(
+            clippy::indexing_slicing,
+            reason = "an index that panics is what `Index` promises"
+        )]
         &self.frames()[index]
     }
 }

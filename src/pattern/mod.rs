@@ -83,13 +83,11 @@ pub(crate) mod testing {
         let (mut keys, mut far) = (Vec::new(), Vec::new());
         for _ in 0..count {
             let limits = Limits::new(hwm, 0);
-            let (near, other) = pair(
-                PipeLimits {
-                    send: limits,
-                    recv: limits,
-                },
-                false,
-            );
+            let (near, other) = pair(PipeLimits {
+                send: limits,
+                recv: limits,
+                conflate: false,
+            });
             let key = pipes.insert(near);
             pattern.attach(key);
             keys.push(key);

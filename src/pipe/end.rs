@@ -72,10 +72,13 @@ struct Credit {
 pub(crate) struct PipeLimits {
     pub(crate) send: Limits,
     pub(crate) recv: Limits,
+    /// Each direction keeps only its newest message.
+    pub(crate) conflate: bool,
 }
 
 /// Makes a pipe; the limits are seen from the first end.
-pub(crate) fn pair(limits: PipeLimits, conflate: bool) -> (PipeEnd, PipeEnd) {
+pub(crate) fn pair(limits: PipeLimits) -> (PipeEnd, PipeEnd) {
+    let conflate = limits.conflate;
     let lane = |limits| {
         let ring = Ring::new(limits, conflate);
         Arc::new(Lane(Mutex::new(LaneState {
@@ -158,9 +161,13 @@ impl PipeEnd {
         lane.wake_reader_if(due)
     }
 
-    /// Sends messages for which [`room`](Self::room) was asked before.
+    /// Sends messages for which [`room`](Self::room) was asked before; to nobody, if the reader is gone.
     pub(crate) fn push_all(&mut self, messages: &mut VecDeque<Message>) -> Option<Wake> {
         let mut lane = self.tx.0.lock();
+        if lane.ring.is_reader_closed() {
+            messages.clear();
+            return None;
+        }
         let due = lane.ring.push_all(messages);
         lane.wake_reader_if(due)
     }
@@ -196,6 +203,11 @@ impl PipeEnd {
     /// Tells whether there is a message to read, and goes to sleep if not.
     pub(crate) fn is_readable(&mut self) -> bool {
         !self.batch.is_empty() || self.rx.0.lock().ring.take(&mut self.batch, self.sleep)
+    }
+
+    /// The reader waits for something else, after which it will look by itself.
+    pub(crate) fn doze(&mut self) {
+        self.rx.0.lock().ring.forget_reader();
     }
 
     /// Lets go of what was read, ahead of the low-water mark.
@@ -260,11 +272,17 @@ impl PipeEnd {
     /// Joins the limits of a pipe whose second end was taken over by another socket.
     pub(crate) fn join_limits(&mut self, other: PipeLimits) -> [Option<Wake>; 2] {
         let mut tx = self.tx.0.lock();
+        if other.conflate {
+            tx.ring.begin_conflating();
+        }
         let joined = tx.ring.limits().join(other.send);
         let due = tx.ring.set_limits(joined);
         let first = tx.wake_writer_if(due);
         drop(tx);
         let mut rx = self.rx.0.lock();
+        if other.conflate {
+            rx.ring.begin_conflating();
+        }
         let joined = rx.ring.limits().join(other.recv);
         let due = rx.ring.set_limits(joined);
         self.step = joined.step();

@@ -204,7 +204,10 @@ impl Ring {
 
     /// Returns how many messages and bytes may be pushed; if none, the writer is marked as waiting.
     pub(crate) fn room(&mut self) -> Option<(u64, u64)> {
-        if self.is_full() && !self.reader_closed {
+        if self.reader_closed {
+            return Some((u64::MAX, u64::MAX));
+        }
+        if self.is_full() {
             self.writer_waits = true;
             return None;
         }
@@ -277,6 +280,18 @@ impl Ring {
         self.wake_reader = WakeReader::Never;
     }
 
+    /// Keeps only the newest message from now on.
+    pub(crate) fn begin_conflating(&mut self) {
+        self.conflate = true;
+        let newest = self.queue.pop_back();
+        let replaced = self.reclaim().len();
+        self.conflated += replaced as u64;
+        if let Some(newest) = newest {
+            self.queued_bytes += newest.byte_len() as u64;
+            self.queue.push_back(newest);
+        }
+    }
+
     /// Changes the limits; tells whether a waiting writer must be woken.
     pub(crate) fn set_limits(&mut self, limits: Limits) -> bool {
         self.limits = limits;
@@ -288,6 +303,10 @@ impl Ring {
     /// Tells whether the reader lets a batch gather now.
     pub(crate) fn is_gathering(&self) -> bool {
         matches!(self.wake_reader, WakeReader::AtBytes(_))
+    }
+
+    pub(crate) fn is_reader_closed(&self) -> bool {
+        self.reader_closed
     }
 
     pub(crate) fn is_writer_closed(&self) -> bool {

@@ -117,16 +117,15 @@ impl Dialer {
             state.session.clone()
         };
         drop(state);
+        if first {
+            let endpoint = self.endpoint.clone();
+            self.config.hooks.emit(Event::Closed { endpoint });
+        }
         if let Some(link) = &mut link {
             self.discard(link);
         }
         if let Some(session) = session.filter(|session| now || !session.is_settled()) {
             session.close(DisconnectReason::Local);
-        }
-        if first {
-            self.config.hooks.emit(Event::Closed {
-                endpoint: self.endpoint.clone(),
-            });
         }
     }
 

@@ -45,6 +45,8 @@ struct Seat<L> {
     held_by_io_thread: bool,
     /// Callers that wait while another thread drives, the longest wait in front.
     line: VecDeque<Arc<Waiter>>,
+    /// The seat is free, and a waiter has been told so that has not come yet.
+    on_offer: bool,
     /// Times that a caller took the seat.
     drives: u64,
     /// The I/O thread sleeps until told.
@@ -75,6 +77,7 @@ impl<L> Driver<L> {
             event_loop: Some(event_loop),
             held_by_io_thread: false,
             line: VecDeque::new(),
+            on_offer: false,
             drives: 0,
             io_asleep: false,
             recall: false,
@@ -123,8 +126,11 @@ impl<L> Driver<L> {
     /// Takes the seat if it is free, or joins the line and has the I/O thread give it up.
     fn enter(&self, waiter: &Arc<Waiter>) -> Option<L> {
         let mut seat = self.seat.lock();
+        // An earlier wait may have ended by another way than the line.
+        seat.line.retain(|other| !Arc::ptr_eq(other, waiter));
         if let Some(event_loop) = seat.event_loop.take() {
             seat.drives += 1;
+            seat.on_offer = false;
             return Some(event_loop);
         }
         seat.line.push_back(Arc::clone(waiter));
@@ -147,25 +153,26 @@ impl<L> Driver<L> {
     /// A waiter no longer waits. If it had been offered the seat, the offer goes on to the next.
     fn decline(&self, waiter: &Arc<Waiter>) {
         let mut seat = self.seat.lock();
+        waiter.forget_offer();
         let before = seat.line.len();
         seat.line.retain(|other| !Arc::ptr_eq(other, waiter));
-        if seat.line.len() < before {
-            return;
-        }
-        waiter.forget_offer();
-        if seat.event_loop.is_some() {
+        if seat.line.len() == before && seat.event_loop.is_some() {
             self.pass_on(seat);
         }
     }
 
     fn pass_on(&self, mut seat: crate::sync::MutexGuard<'_, Seat<L>>) {
         let next = seat.line.pop_front();
+        seat.on_offer = next.is_some();
+        if let Some(waiter) = next {
+            // While the seat is locked, so that no offer comes late: the waiter declines under the same lock.
+            waiter.offer();
+            return;
+        }
         let due = seat.io_asleep || (seat.errands > 0 && !seat.bursting);
         drop(seat);
-        match next {
-            Some(waiter) => waiter.offer(),
-            None if due => self.io_thread.notify_one(),
-            None => {}
+        if due {
+            self.io_thread.notify_one();
         }
     }
 
@@ -183,6 +190,7 @@ impl<L> Driver<L> {
             return if seat.stop { Shift::Stop } else { Shift::Tick };
         }
         if (seat.errands > 0 || quiet)
+            && !seat.on_offer
             && let Some(event_loop) = seat.event_loop.take()
         {
             seat.held_by_io_thread = true;
@@ -197,6 +205,9 @@ impl<L> Driver<L> {
     /// Lends the loop to the I/O thread for a moment, if nobody has it.
     pub(crate) fn borrow(&self) -> Option<L> {
         let mut seat = self.seat.lock();
+        if seat.on_offer {
+            return None;
+        }
         let event_loop = seat.event_loop.take()?;
         seat.held_by_io_thread = true;
         Some(event_loop)

@@ -22,7 +22,7 @@ mod waiter;
 use std::io;
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::{Poll, Registry, Token};
 
@@ -48,6 +48,9 @@ use resolver::Resolver;
 use timers::Timers;
 use waiter::Kick;
 
+/// How often the I/O thread turns the loop while bursts make it tick: about every millisecond, as it would otherwise.
+const TICKS_PER_TURN: u32 = 8;
+
 /// The event loop's own token, for kicks; no slab key is like it.
 const KICK: Token = Token(usize::MAX);
 
@@ -63,8 +66,9 @@ pub(crate) trait Hooks: Send + Sync {
     /// The pipe's session stops to gather, or writes what there is: what the socket has staged goes into the pipe.
     fn publish(&self, pipe: usize);
 
-    /// The connection of a pipe ended after `handed` messages; `gone` if the pipe ended with it.
-    fn disconnected(&self, pipe: usize, handed: u64, gone: bool);
+    /// The connection of a pipe ended, and the peer may not have got the last `in_doubt` messages; `gone` if the pipe
+    /// ended with it.
+    fn disconnected(&self, pipe: usize, in_doubt: u64, gone: bool);
 
     /// Something happened.
     fn emit(&self, event: Event);
@@ -81,6 +85,8 @@ pub(crate) struct LinkConfig {
     pub(crate) hooks: Arc<dyn Hooks>,
     pub(crate) zmtp: Arc<zmtp::Config>,
     pub(crate) options: LinkOptions,
+    /// How long a connection that has said everything waits for the peer to end it.
+    pub(crate) linger: Option<Duration>,
     /// Whether the socket type receives messages at all; what others send to it is discarded.
     pub(crate) receives: bool,
 }
@@ -240,7 +246,7 @@ impl Reactor {
 
     /// The I/O thread.
     fn run(&self) {
-        let mut seen = 0;
+        let (mut seen, mut ticks) = (0, 0_u32);
         loop {
             match self.driver.next_shift(&mut seen) {
                 Shift::Drive(mut event_loop) => {
@@ -250,6 +256,7 @@ impl Reactor {
                     self.driver.give_back(event_loop);
                 }
                 Shift::Tick => {
+                    ticks = ticks.wrapping_add(1);
                     if !self.gathering.tick() {
                         self.driver.set_bursting(false);
                         // A burst that began in between has said so before, and would now be forgotten.
@@ -257,7 +264,10 @@ impl Reactor {
                             self.driver.set_bursting(true);
                         }
                     }
-                    if let Some(mut event_loop) = self.driver.borrow() {
+                    // Other connections need the loop too, though not at every tick.
+                    if ticks % TICKS_PER_TURN == 0
+                        && let Some(mut event_loop) = self.driver.borrow()
+                    {
                         event_loop.turn(self, Some(Instant::now()), None);
                         self.driver.give_back(event_loop);
                     }

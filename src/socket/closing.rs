@@ -20,6 +20,7 @@ impl<P: Pattern> Core<P> {
             return;
         }
         state.phase = Phase::Closing;
+        state.leaving = true;
         self.context.remove_socket(state.context_key);
         let wakes = state.finish_pipes();
         let signals = state.everybody();
@@ -38,6 +39,7 @@ impl<P: Pattern> Core<P> {
             Some(linger) => self.set_alarm(linger),
             None => {}
         }
+        self.state.lock().leaving = false;
         self.check_closed();
     }
 
@@ -54,14 +56,18 @@ impl<P: Pattern> Core<P> {
                 });
             }
             Attachment::Dialer { dialer, .. } => dialer.stop(false),
-            Attachment::InprocPipe { .. } => {}
+            Attachment::InprocPipe { endpoint, .. } => {
+                if let Endpoint::Inproc(name) = endpoint {
+                    self.context.names.prune(name);
+                }
+            }
         }
     }
 
     /// If nothing is left to flush, the socket is closed.
     pub(super) fn check_closed(&self) {
         let mut state = self.state.lock();
-        if state.phase != Phase::Closing || state.pipes.len() > 0 {
+        if state.phase != Phase::Closing || state.leaving || state.pipes.len() > 0 {
             return;
         }
         state.phase = Phase::Closed;

@@ -27,6 +27,8 @@ pub(crate) struct Core<P: Pattern> {
     pub(super) context: Arc<context::Shared>,
     pub(super) options: Options,
     pub(super) zmtp: Arc<zmtp::Config>,
+    /// What this socket says of itself within the process.
+    pub(super) info: Arc<PeerInfo>,
     /// Set with the first endpoint that needs one.
     pub(super) reactor: OnceLock<Arc<Reactor>>,
     pub(super) journal: Journal,
@@ -52,6 +54,8 @@ pub(super) struct State<P> {
     /// Messages to give back when the socket is closed.
     pub(super) returned: Vec<Message>,
     pub(super) linger: Option<Alarm>,
+    /// The socket is closing and still leaves its endpoints: it is not closed before that is done.
+    pub(super) leaving: bool,
     pub(super) context_key: usize,
 }
 
@@ -125,6 +129,11 @@ impl<P: Pattern> Core<P> {
             myself: Weak::clone(myself),
             context: Arc::clone(context.shared()),
             zmtp: Arc::new(zmtp::Config::new(P::TYPE, &options.link)),
+            info: Arc::new(PeerInfo {
+                routing_id: options.link.routing_id.clone(),
+                properties: options.link.properties.clone(),
+                ..PeerInfo::new(P::TYPE)
+            }),
             options,
             reactor: OnceLock::new(),
             journal: Journal::default(),
@@ -141,6 +150,7 @@ impl<P: Pattern> Core<P> {
                 finished: Vec::new(),
                 returned: Vec::new(),
                 linger: None,
+                leaving: false,
                 context_key: usize::MAX,
             }),
         });
@@ -165,8 +175,7 @@ impl<P: Pattern> Core<P> {
             state.next_sender()
         };
         drop(state);
-        fire_all(wakes);
-        next.into_iter().for_each(Signal::fire);
+        fire_few(wakes, next);
         result.map_err(TrySendError::Full)
     }
 
@@ -217,6 +226,7 @@ impl<P: Pattern> Core<P> {
             hooks: self.myself.upgrade()?,
             zmtp: Arc::clone(&self.zmtp),
             options: self.options.link.clone(),
+            linger: self.options.linger,
             receives: P::RECEIVES,
         }))
     }
@@ -228,11 +238,13 @@ impl<P: Pattern> Core<P> {
             return PipeLimits {
                 send: Limits::NONE,
                 recv: Limits::NONE,
+                conflate: true,
             };
         }
         PipeLimits {
             send: Limits::new(options.send_hwm, options.send_hwm_bytes),
             recv: Limits::new(options.recv_hwm, options.recv_hwm_bytes),
+            conflate: false,
         }
     }
 
@@ -278,12 +290,18 @@ impl<P: Pattern> State<P> {
             return None;
         }
         let message = self.pattern.recv(&mut self.pipes, wakes, &mut self.finished);
+        if !self.finished.is_empty() {
+            self.remove_finished();
+        }
+        message
+    }
+
+    fn remove_finished(&mut self) {
         while let Some(key) = self.finished.pop() {
             if self.peers.get(&key).is_some_and(|peer| peer.gone) {
                 self.remove_pipe(key);
             }
         }
-        message
     }
 
     /// Chooses who may receive next, if there is anything to receive.
@@ -338,6 +356,17 @@ impl<P: Pattern> State<P> {
         all.extend(self.senders.tell_all());
         all.extend(self.watchers.tell_all());
         all
+    }
+}
+
+/// Fires what a verb has to fire, which is mostly nothing.
+#[inline]
+fn fire_few(wakes: Wakes, next: Option<Signal>) {
+    if !wakes.is_empty() {
+        fire_all(wakes);
+    }
+    if let Some(next) = next {
+        next.fire();
     }
 }
 

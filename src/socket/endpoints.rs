@@ -8,7 +8,6 @@ use crate::Endpoint;
 use crate::error::{BindError, ConnectError, DetachError, EndpointError};
 use crate::monitor::Event;
 use crate::pattern::Pattern;
-use crate::peer::PeerInfo;
 use crate::pipe;
 use crate::reactor::{Dialer, Link, Listener};
 use crate::transport::inproc::{Refusal, Waiting};
@@ -79,7 +78,7 @@ impl<P: Pattern> Core<P> {
         let reactor = self.reactor().map_err(failed)?;
         // With `immediate`, a pipe exists only while there is a connection.
         let link = (!self.options.immediate).then(|| {
-            let (near, end) = pipe::pair(self.pipe_limits(), self.options.conflate);
+            let (near, end) = pipe::pair(self.pipe_limits());
             let pipe = self.add_pipe(near, Peer::new(endpoint.clone()));
             self.attach_pipe(pipe);
             Link { pipe, end }
@@ -97,23 +96,20 @@ impl<P: Pattern> Core<P> {
 
     fn connect_inproc(&self, name: &str) -> Result<(), ConnectError> {
         let endpoint = Endpoint::Inproc(name.to_owned());
-        let (near, end) = pipe::pair(self.pipe_limits(), self.options.conflate);
+        let (near, end) = pipe::pair(self.pipe_limits());
         let pipe = self.add_pipe(near, Peer::new(endpoint.clone()));
         if !self.options.immediate {
             self.attach_pipe(pipe);
         }
         let core = self.myself.clone();
-        let accepted = Box::new(move |socket_type| {
+        let accepted = Box::new(move |info| {
             if let Some(core) = core.upgrade() {
-                core.inproc_connected(pipe, socket_type);
+                core.inproc_connected(pipe, info);
             }
         });
-        let mut info = PeerInfo::new(P::TYPE);
-        info.routing_id = self.options.link.routing_id.clone();
-        info.properties.clone_from(&self.options.link.properties);
         let waiting = Waiting {
             end,
-            info: Arc::new(info),
+            info: Arc::clone(&self.info),
             accepted,
         };
         let refusal = match self.context.names.connect(name, waiting) {

@@ -8,7 +8,7 @@ use crate::context::Shutdown;
 use crate::error::DisconnectReason;
 use crate::monitor::Event;
 use crate::pattern::Pattern;
-use crate::peer::{PeerInfo, SocketType};
+use crate::peer::PeerInfo;
 use crate::pipe::{self, Address, PipeEnd, PipeLimits};
 use crate::reactor::{Hooks, Link, Session};
 use crate::transport::inproc::Binder;
@@ -58,21 +58,18 @@ impl<P: Pattern> Core<P> {
             peer.address = address.map(str::to_owned);
             peer.info = Some(info);
         }
-        // What was staged for an earlier connection must not wait for a burst that is over.
-        let published = state.pipes.get_mut(pipe).and_then(PipeEnd::publish);
         let watchers = state.watchers.tell_all();
         drop(state);
-        pipe::fire_all(published);
         self.attach_pipe(pipe);
         fire_signals(watchers);
     }
 
     /// An inproc peer has taken the other end.
-    pub(super) fn inproc_connected(&self, pipe: usize, socket_type: SocketType) {
-        self.mark_connected(pipe, None, None, Arc::new(PeerInfo::new(socket_type)));
+    pub(super) fn inproc_connected(&self, pipe: usize, info: Arc<PeerInfo>) {
+        self.mark_connected(pipe, None, None, info);
     }
 
-    fn handle_closed_pipe(&self, pipe: usize, handed: Option<u64>) {
+    fn handle_closed_pipe(&self, pipe: usize, in_doubt: u64) {
         let mut state = self.state.lock();
         let Some(peer) = state.peers.get_mut(&pipe) else {
             return;
@@ -80,7 +77,7 @@ impl<P: Pattern> Core<P> {
         peer.connected = false;
         peer.gone = true;
         peer.session = None;
-        peer.in_doubt += handed.unwrap_or(0);
+        peer.in_doubt += in_doubt;
         state.write_off(pipe);
         let open = state.phase == Phase::Open;
         let unread = open && state.pipes.get_mut(pipe).is_some_and(|end| !end.is_finished());
@@ -102,7 +99,7 @@ impl<P: Pattern> Hooks for Core<P> {
         if self.state.lock().phase != Phase::Open {
             return Err(DisconnectReason::Rejected("the socket is closing"));
         }
-        let (near, end) = pipe::pair(self.pipe_limits(), self.options.conflate);
+        let (near, end) = pipe::pair(self.pipe_limits());
         let pipe = self.add_pipe(near, Peer::new(endpoint.clone()));
         Ok(Link { pipe, end })
     }
@@ -116,19 +113,22 @@ impl<P: Pattern> Hooks for Core<P> {
         pipe::fire_all(wake);
     }
 
-    fn disconnected(&self, pipe: usize, handed: u64, gone: bool) {
+    fn disconnected(&self, pipe: usize, in_doubt: u64, gone: bool) {
         if gone {
-            return self.handle_closed_pipe(pipe, Some(handed));
+            return self.handle_closed_pipe(pipe, in_doubt);
         }
         let mut state = self.state.lock();
         if let Some(peer) = state.peers.get_mut(&pipe) {
             peer.connected = false;
             peer.session = None;
             peer.address = None;
-            peer.in_doubt += handed;
+            peer.in_doubt += in_doubt;
         }
+        // What a burst had staged must not wait for one on the next connection.
+        let published = state.pipes.get_mut(pipe).and_then(PipeEnd::publish);
         let signals = state.watchers.tell_all();
         drop(state);
+        pipe::fire_all(published);
         fire_signals(signals);
     }
 
@@ -147,7 +147,7 @@ impl<P: Pattern> pipe::Owner for Core<P> {
             .is_some_and(|peer| peer.session.is_none() && peer.connected);
         if inproc && state.pipes.get_mut(pipe).is_some_and(|end| end.is_closed()) {
             drop(state);
-            return self.handle_closed_pipe(pipe, None);
+            return self.handle_closed_pipe(pipe, 0);
         }
         state.pattern.activate_read(pipe);
         let signal = state.receivers.tell_one();
@@ -169,8 +169,8 @@ impl<P: Pattern> pipe::Owner for Core<P> {
 }
 
 impl<P: Pattern> Binder for Core<P> {
-    fn socket_type(&self) -> SocketType {
-        P::TYPE
+    fn info(&self) -> Arc<PeerInfo> {
+        Arc::clone(&self.info)
     }
 
     fn adopt(&self, name: &str, end: PipeEnd, info: &Arc<PeerInfo>) -> Result<(), PipeEnd> {

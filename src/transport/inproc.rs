@@ -12,8 +12,8 @@ const MAX_WAITING: usize = 4096;
 
 /// A socket, as another socket in the same context sees it.
 pub(crate) trait Binder: Send + Sync {
-    /// Returns the type of the socket.
-    fn socket_type(&self) -> SocketType;
+    /// Returns what the socket says of itself.
+    fn info(&self) -> Arc<PeerInfo>;
 
     /// Takes over the far end of a pipe that another socket has made; gives it back if the socket is closing.
     fn adopt(&self, name: &str, end: PipeEnd, info: &Arc<PeerInfo>) -> Result<(), PipeEnd>;
@@ -29,7 +29,7 @@ pub(crate) struct Waiting {
     /// Who connects.
     pub(crate) info: Arc<PeerInfo>,
     /// Tells the connecting socket who took the other end.
-    pub(crate) accepted: Box<dyn FnOnce(SocketType) + Send>,
+    pub(crate) accepted: Box<dyn FnOnce(Arc<PeerInfo>) + Send>,
 }
 
 /// Why a connection was not made.
@@ -81,6 +81,17 @@ impl Names {
         }
     }
 
+    /// Forgets connections that waited for a name and were given up.
+    pub(crate) fn prune(&self, name: &str) {
+        let mut table = self.table.lock();
+        if let Some(Entry::Awaited(all)) = table.get_mut(name) {
+            all.retain(|waiting| !waiting.end.is_closed());
+            if all.is_empty() {
+                table.remove(name);
+            }
+        }
+    }
+
     /// Connects to a name, now or when it is bound.
     pub(crate) fn connect(&self, name: &str, waiting: Waiting) -> Result<(), Refusal> {
         let mut table = self.table.lock();
@@ -112,12 +123,16 @@ impl Names {
 
 /// Joins a waiting end with a binder. If the binder is closing, the end closes, as if the binder had closed later.
 fn introduce(name: &str, binder: &Arc<dyn Binder>, mut waiting: Waiting) -> Result<(), Refusal> {
-    let (ours, theirs) = (waiting.info.socket_type, binder.socket_type());
+    if waiting.end.is_closed() {
+        // Who waited has left meanwhile.
+        return Ok(());
+    }
+    let (ours, theirs) = (waiting.info.socket_type, binder.info().socket_type);
     let wakes = if ours.talks_to(theirs) {
         let joined = waiting.end.join_limits(binder.limits());
         let closed = match binder.adopt(name, waiting.end, &waiting.info) {
             Ok(()) => {
-                (waiting.accepted)(theirs);
+                (waiting.accepted)(binder.info());
                 [None, None, None]
             }
             Err(mut end) => end.close(),

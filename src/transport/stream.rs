@@ -188,7 +188,7 @@ impl Stream {
         retry(|| match slices {
             // `send` takes a shorter way through the kernel than `sendmsg`.
             [slice] => socket.send_with_flags(slice, NO_SIGNAL),
-            _ => socket.send_vectored_with_flags(&slices[..slices.len().min(MAX_SLICES)], NO_SIGNAL),
+            _ => socket.send_vectored_with_flags(slices.get(..MAX_SLICES).unwrap_or(slices), NO_SIGNAL),
         })
     }
 
@@ -224,6 +224,12 @@ impl Stream {
             ));
         }
         Ok(())
+    }
+
+    /// Ends our direction: the peer reads what was written and then the end.
+    pub(crate) fn shutdown_write(&self) {
+        // It fails only if the stream is gone already, which the next read tells.
+        let _ = each!(&self.socket, socket => socket.shutdown(Shutdown::Write));
     }
 
     /// Ends both directions. Bytes that the system took before are still delivered.

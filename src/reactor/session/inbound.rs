@@ -10,6 +10,9 @@ use crate::zmtp::Room;
 /// Bytes read from one connection in one turn, so that a busy peer starves nobody.
 const READ_BUDGET: usize = 512 * 1024;
 
+/// Reads from one connection in one turn whose bytes are thrown away.
+const DRAIN_READS: usize = 4;
+
 /// What a read brought.
 enum Read {
     Bytes(usize),
@@ -45,6 +48,26 @@ impl Session {
             };
             budget = budget.saturating_sub(count);
         }
+        Ok(())
+    }
+
+    /// Throws away what a peer sends that we have said goodbye to, until it ends its side.
+    pub(super) fn drain_input(
+        &self,
+        state: &mut State,
+        scratch: &mut Scratch,
+    ) -> Result<(), DisconnectReason> {
+        for _ in 0..DRAIN_READS {
+            let Some(stream) = &mut state.stream else {
+                return Ok(());
+            };
+            match check(stream.read(&mut scratch.bytes), &mut state.readable)? {
+                Some(0) => return Err(DisconnectReason::PeerClosed),
+                Some(_) => {}
+                None => return Ok(()),
+            }
+        }
+        self.reactor.schedule(self.key);
         Ok(())
     }
 

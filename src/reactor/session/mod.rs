@@ -28,6 +28,9 @@ use outbound::Burst;
 ///             CONNECTING ──writable──► HANDSHAKE ──READY──► TRAFFIC ──┐
 ///   dialed ───────┘                        ▲                  │       │ the socket's end is finished,
 ///   accepted ──────────────────────────────┘                  │       │ and all of it is written
+///                                                             │       ▼
+///                                                             │   DRAINING, until the peer ends its side
+///                                                             │       │
 ///                  any error, or the end of the stream ───────┴───────┴──► CLOSED
 /// ```
 ///
@@ -78,6 +81,8 @@ struct State {
     leftover: Vec<u8>,
     /// The pipe is full; its reader schedules this session when there is room.
     stalled: bool,
+    /// Everything is written and our side of the stream is closed; what the peer still sends is thrown away.
+    draining: bool,
     /// Bytes that the system would not take.
     unsent: Batch,
     /// Whether the reactor was told to wait for the system to take `unsent`.
@@ -105,7 +110,8 @@ struct Aftermath {
 struct Ended {
     reason: DisconnectReason,
     link: Option<Link>,
-    handed: u64,
+    /// Messages that the peer may not have got.
+    in_doubt: u64,
     was_ready: bool,
     was_connecting: bool,
     address: String,
@@ -159,6 +165,7 @@ impl Session {
                     hangup: false,
                     leftover: Vec::new(),
                     stalled: false,
+                    draining: false,
                     unsent: Batch::new(),
                     errand: false,
                     burst: Burst::default(),
@@ -300,6 +307,8 @@ impl Session {
         self.set_errand(state, false);
         self.settled.store(true, Ordering::Release);
         let was_ready = state.link.is_some();
+        // A peer that ends its side after we have ended ours has read all that we wrote.
+        let orderly = state.draining && reason == DisconnectReason::PeerClosed;
         let mut link = state.link.take().or_else(|| state.waiting_link.take());
         if let Some(link) = &mut link {
             match &self.origin {
@@ -312,7 +321,7 @@ impl Session {
         after.ended = Some(Ended {
             reason,
             link,
-            handed: state.handed,
+            in_doubt: if orderly { 0 } else { state.handed },
             was_ready,
             was_connecting: state.connecting,
             address: std::mem::take(&mut state.address),
@@ -336,13 +345,13 @@ impl Session {
             Origin::Dialed(dialer) => {
                 let kept = dialer.keeps_pipe();
                 if let Some(pipe) = pipe.filter(|_| ended.was_ready) {
-                    hooks.disconnected(pipe, ended.handed, !kept);
+                    hooks.disconnected(pipe, ended.in_doubt, !kept);
                 }
                 dialer.lost(ended.link.filter(|_| kept), &ended.reason, ended.was_ready);
             }
             Origin::Accepted(_) => {
                 if let Some(pipe) = pipe {
-                    hooks.disconnected(pipe, ended.handed, true);
+                    hooks.disconnected(pipe, ended.in_doubt, true);
                 }
             }
         }
@@ -358,7 +367,7 @@ impl Session {
                 endpoint,
                 address,
                 reason,
-                in_doubt: ended.handed,
+                in_doubt: ended.in_doubt,
             }
         } else {
             Event::HandshakeFailed {
@@ -396,8 +405,14 @@ impl Source for Session {
             if readiness.writable && !state.unsent.is_empty() {
                 self.flush(state, after)?;
             }
+            if state.draining {
+                return self.drain_input(state, scratch);
+            }
             self.fill(state, scratch, after)?;
             self.flush(state, after)?;
+            if state.draining {
+                return self.drain_input(state, scratch);
+            }
             self.reactor
                 .arm(self.key, &mut state.armed, state.connection.poll_timeout());
             Ok(())
@@ -407,6 +422,9 @@ impl Source for Session {
     fn handle_timeout(self: Arc<Self>, now: Instant, _scratch: &mut Scratch) {
         self.run(|state, after| {
             state.armed = None;
+            if state.draining {
+                return Err(DisconnectReason::Local);
+            }
             if state.connecting {
                 let limit = self.config.options.connect_timeout.unwrap_or_default();
                 return Err(DisconnectReason::TimedOut {
