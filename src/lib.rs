@@ -25,6 +25,8 @@ mod pattern;
 mod peer;
 mod pipe;
 mod reactor;
+#[cfg(test)]
+mod simulation;
 mod slab;
 mod socket;
 mod stats;

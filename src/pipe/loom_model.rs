@@ -119,8 +119,9 @@ fn pipe(messages: usize, bytes: usize) -> (PipeEnd, PipeEnd) {
     let limits = PipeLimits {
         send: Limits::new(messages, bytes),
         recv: Limits::NONE,
+        conflate: false,
     };
-    pair(limits, false)
+    pair(limits)
 }
 
 fn sides(messages: usize, bytes: usize) -> (Arc<Side>, Arc<Side>) {
