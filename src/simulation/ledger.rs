@@ -58,12 +58,12 @@ impl Ledger {
         head[4..8].copy_from_slice(&(number as u32).to_le_bytes());
         head[8..].copy_from_slice(&check.to_le_bytes());
         let mut message = Message::from(Frame::copy_from_slice(&head));
-        let parts = rng.pick(&[0, 0, 0, 1, 2, 3, 20]);
+        let parts = rng.pick(&[0, 0, 0, 0, 1, 1, 2, 9]);
         for _ in 0..parts {
-            let most = rng.pick(&[0, 10, 60, 70, 300, 300, 300, 5_000]);
+            let most = rng.pick(&[0, 10, 60, 70, 70, 300, 300, 300]);
             let mut len = rng.between(0, most);
-            if rng.one_in(60) {
-                len = rng.between(8_000, 60_000);
+            if rng.one_in(40) {
+                len = rng.between(3_000, 20_000);
             }
             let at = rng.below(NOISE);
             message.push_back(Frame::from(self.noise.slice(at..at + len)));

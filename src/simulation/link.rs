@@ -46,7 +46,7 @@ impl Link {
         Self {
             chunks: VecDeque::new(),
             in_flight: 0,
-            capacity: rng.pick(&[200, 1000, 8 * 1024, 256 * 1024]),
+            capacity: rng.pick(&[500, 4 * 1024, 32 * 1024]),
             ended: false,
             abandoned: false,
             frozen_until: Duration::ZERO,
@@ -82,7 +82,7 @@ impl Link {
         }
         let mut rest = Bytes::from(bytes);
         while !rest.is_empty() {
-            let len = if rng.one_in(3) {
+            let len = if rng.one_in(4) {
                 rng.between(1, rest.len())
             } else {
                 rest.len()

@@ -162,7 +162,7 @@ impl Session {
             self.stalled = true;
             return Ok(());
         }
-        let most = around.rng.pick(&[1, 7, 100, READ_BYTES]);
+        let most = around.rng.pick(&[1, 100, READ_BYTES, READ_BYTES]);
         if let Some((body, wanted)) = self.connection.direct_target() {
             let bytes = match around.input.read(wanted.min(most), around.now) {
                 Arrived::Bytes(bytes) => bytes,

@@ -227,7 +227,7 @@ impl World {
             seed,
             start: Instant::now(),
             now: Duration::ZERO,
-            to_send: (0..senders).map(|_| rng.between(1, 120)).collect(),
+            to_send: (0..senders).map(|_| rng.between(1, 60)).collect(),
             ledger: Ledger::new(seed, senders),
             pushes,
             pulls,
@@ -268,9 +268,9 @@ impl World {
 
     /// Runs a world to its end, and returns the trace of all that happened.
     pub(super) fn run(mut self) -> u64 {
-        let trouble = self.rng.between(200, 3000);
+        let trouble = self.rng.between(100, 1500);
         for _ in 0..trouble {
-            if self.rng.one_in(150) {
+            if self.rng.one_in(100) {
                 self.disturb();
             }
             self.step();
