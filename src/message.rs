@@ -6,9 +6,16 @@ use bytes::Bytes;
 
 /// Bodies of up to this many bytes are stored inside the [`Frame`] itself, without an allocation.
 ///
-/// Seventy is what fits beside the tag and the length in nine machine words, so that a `Frame`, and a
-/// one-frame [`Message`], is 72 bytes: one cache line and a bit, cheap enough to move through a queue by value.
-pub const INLINE_CAPACITY: usize = 70;
+/// A `Frame`, and a one-frame [`Message`], is 80 bytes: cheap enough to move through a queue by value.
+pub const INLINE_CAPACITY: usize = 64;
+
+/// The bytes of a short body.
+///
+/// The alignment is a matter of speed: a frame is moved in pieces of 16 bytes, sometimes whole and sometimes without
+/// its tag, and a processor that reads back a piece just written waits if the two kinds of move cut it differently.
+#[derive(Clone)]
+#[repr(align(16))]
+struct Inline([u8; INLINE_CAPACITY]);
 
 /// What a frame is taken to cost beyond its body when queues and limits count bytes.
 ///
@@ -18,7 +25,7 @@ pub(crate) const FRAME_OVERHEAD: usize = 64;
 /// One part of a [`Message`]: an immutable string of bytes that is cheap to clone.
 ///
 /// Bodies of up to [`INLINE_CAPACITY`] bytes live in the frame; longer ones are shared [`Bytes`], so cloning never
-/// copies more than 72 bytes.
+/// copies more than 80 bytes.
 ///
 /// ```
 /// use aqueduct::Frame;
@@ -32,7 +39,7 @@ pub struct Frame(FrameRepr);
 
 #[derive(Clone)]
 enum FrameRepr {
-    Inline { len: u8, body: [u8; INLINE_CAPACITY] },
+    Inline { len: usize, body: Inline },
     Shared(Bytes),
 }
 
@@ -42,7 +49,7 @@ impl Frame {
     pub const fn new() -> Self {
         Self(FrameRepr::Inline {
             len: 0,
-            body: [0; INLINE_CAPACITY],
+            body: Inline([0; INLINE_CAPACITY]),
         })
     }
 
@@ -62,7 +69,7 @@ impl Frame {
     pub fn as_slice(&self) -> &[u8] {
         match &self.0 {
             // The length was checked when the frame was made; `get` keeps the compiler honest without a panic path.
-            FrameRepr::Inline { len, body } => body.get(..usize::from(*len)).unwrap_or_default(),
+            FrameRepr::Inline { len, body } => body.0.get(..*len).unwrap_or_default(),
             FrameRepr::Shared(bytes) => bytes,
         }
     }
@@ -72,7 +79,7 @@ impl Frame {
     #[inline]
     pub fn len(&self) -> usize {
         match &self.0 {
-            FrameRepr::Inline { len, .. } => usize::from(*len),
+            FrameRepr::Inline { len, .. } => *len,
             FrameRepr::Shared(bytes) => bytes.len(),
         }
     }
@@ -116,17 +123,45 @@ impl Frame {
     /// along is never seen again.
     #[inline]
     pub(crate) fn from_padded(padded: &[u8; INLINE_CAPACITY], len: u8) -> Option<Self> {
-        let body = *padded;
-        (usize::from(len) <= INLINE_CAPACITY).then_some(Self(FrameRepr::Inline { len, body }))
+        let body = Inline(*padded);
+        let len = usize::from(len);
+        (len <= INLINE_CAPACITY).then_some(Self(FrameRepr::Inline { len, body }))
     }
 
     #[inline]
     fn inline(source: &[u8]) -> Option<Self> {
+        let len = source.len();
+        if len > INLINE_CAPACITY {
+            return None;
+        }
         let mut body = [0; INLINE_CAPACITY];
-        body.get_mut(..source.len())?.copy_from_slice(source);
-        let len = u8::try_from(source.len()).ok()?;
-        Some(Self(FrameRepr::Inline { len, body }))
+        // Moves of known sizes, largest first, take no call; this runs for every small message that is sent.
+        let (mut to, mut from) = (&mut body[..], source);
+        move_chunk::<64>(&mut to, &mut from);
+        move_chunk::<32>(&mut to, &mut from);
+        move_chunk::<16>(&mut to, &mut from);
+        move_chunk::<8>(&mut to, &mut from);
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = *from;
+        }
+        Some(Self(FrameRepr::Inline {
+            len,
+            body: Inline(body),
+        }))
     }
+}
+
+/// Moves `N` bytes on from one slice to the other, if there are so many.
+#[inline]
+fn move_chunk<const N: usize>(to: &mut &mut [u8], from: &mut &[u8]) {
+    let Some((chunk, rest)) = from.split_first_chunk::<N>() else {
+        return;
+    };
+    let Some((place, after)) = std::mem::take(to).split_first_chunk_mut::<N>() else {
+        return;
+    };
+    *place = *chunk;
+    (*to, *from) = (after, rest);
 }
 
 impl Default for Frame {
@@ -439,9 +474,9 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_message_is_nine_words() {
-        assert_eq!(size_of::<Frame>(), 72);
-        assert_eq!(size_of::<Message>(), 72);
+    fn a_message_is_five_moves() {
+        assert_eq!(size_of::<Frame>(), 80);
+        assert_eq!(size_of::<Message>(), 80);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::Pipes;
 use super::line::Line;
 use crate::message::Message;
-use crate::pipe::{PipeEnd, PushError, Wakes};
+use crate::pipe::{PipeEnd, Wakes};
 
 /// Pipes that are not known to be full, the next one in front.
 ///
@@ -23,34 +23,28 @@ impl LoadBalancer {
         self.line.remove(pipe);
     }
 
-    /// Sends to the first pipe in line that takes the message; each pipe is asked at most once.
+    /// Sends to the first pipe in line that takes the message; each pipe is asked at most once. Returns whether one
+    /// did; otherwise the message stays where it is.
     #[inline]
     pub(crate) fn send(
         &mut self,
         pipes: &mut Pipes,
-        mut message: Message,
+        message: &mut Option<Message>,
         wakes: &mut Wakes,
-    ) -> Result<(), Message> {
+    ) -> bool {
         while let Some(key) = self.line.front() {
-            let Some(pipe) = pipes.get_mut(key) else {
-                self.line.leave();
-                continue;
-            };
-            match pipe.push(message) {
-                Ok(wake) => {
-                    if let Some(wake) = wake {
-                        wakes.push(wake);
-                    }
-                    self.line.rotate();
-                    return Ok(());
+            if let Some(pipe) = pipes.get_mut(key)
+                && let Ok(wake) = pipe.send(message)
+            {
+                if let Some(wake) = wake {
+                    wakes.push(wake);
                 }
-                Err(PushError::Full(back) | PushError::Closed(back)) => {
-                    message = back;
-                    self.line.leave();
-                }
+                self.line.rotate();
+                return true;
             }
+            self.line.leave();
         }
-        Err(message)
+        false
     }
 
     /// Tells whether some pipe would take a message; pipes found full leave the line.

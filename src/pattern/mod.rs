@@ -41,10 +41,10 @@ pub(crate) trait Pattern: Default + Send + 'static {
     /// A pipe that was full may have room.
     fn activate_write(&mut self, pipe: usize);
 
-    /// Sends a message, or gives it back if no pipe can take it now.
-    fn send(&mut self, pipes: &mut Pipes, message: Message, wakes: &mut Wakes) -> Result<(), Message> {
-        let _ = (pipes, wakes);
-        Err(message)
+    /// Sends a message and returns true, or leaves it where it is if no pipe can take it now.
+    fn send(&mut self, pipes: &mut Pipes, message: &mut Option<Message>, wakes: &mut Wakes) -> bool {
+        let _ = (pipes, message, wakes);
+        false
     }
 
     /// Receives the next message, if there is one. A pipe found closed and empty is put in `finished`.

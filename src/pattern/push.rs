@@ -34,7 +34,7 @@ impl Pattern for PushPattern {
     }
 
     #[inline]
-    fn send(&mut self, pipes: &mut Pipes, message: Message, wakes: &mut Wakes) -> Result<(), Message> {
+    fn send(&mut self, pipes: &mut Pipes, message: &mut Option<Message>, wakes: &mut Wakes) -> bool {
         self.out.send(pipes, message, wakes)
     }
 
@@ -49,7 +49,9 @@ mod tests {
     use super::*;
 
     fn send(push: &mut PushPattern, pipes: &mut Pipes, body: usize) -> Result<(), Message> {
-        push.send(pipes, Message::from(body.to_string()), &mut Wakes::new())
+        let mut message = Some(Message::from(body.to_string()));
+        push.send(pipes, &mut message, &mut Wakes::new());
+        message.map_or(Ok(()), Err)
     }
 
     #[test]

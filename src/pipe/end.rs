@@ -116,38 +116,62 @@ impl PipeEnd {
         self.sleep = sleep;
     }
 
-    /// Sends a message.
-    #[inline]
+    /// Sends a message, which stays where it is if it cannot be sent.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn push(&mut self, message: Message) -> Result<Option<Wake>, PushError> {
-        if self.credit.messages > 1 {
-            let weight = message.weight() as u64;
-            if weight < self.credit.bytes {
-                self.credit.messages -= 1;
-                self.credit.bytes -= weight;
+        self.send(&mut Some(message))
+    }
+
+    /// Takes the message out of its place and sends it; leaves it there if this end cannot send now.
+    ///
+    /// It is taken by reference because it is moved only once that way, after the socket's lock was taken; moves
+    /// before that would have the processor wait for its own writes.
+    #[inline]
+    pub(crate) fn send(&mut self, message: &mut Option<Message>) -> Result<Option<Wake>, PushError> {
+        if self.credit.messages > 1
+            && let Some(weight) = message.as_ref().map(|message| message.weight() as u64)
+            && weight < self.credit.bytes
+        {
+            self.credit.messages -= 1;
+            self.credit.bytes -= weight;
+            if let Some(message) = message.take() {
+                self.staged.push_back(message);
+            }
+            return Ok(None);
+        }
+        self.send_through(message)
+    }
+
+    /// Sends a message through the lane, behind what is staged; or stages it, if the reader has begun to gather. There
+    /// is room for it if anything was staged: the credit leaves one place.
+    fn send_through(&mut self, slot: &mut Option<Message>) -> Result<Option<Wake>, PushError> {
+        self.credit = Credit::default();
+        let Some(message) = slot.take() else {
+            return Ok(None);
+        };
+        let mut lane = self.tx.0.lock();
+        if self.staged.is_empty()
+            && lane.ring.is_gathering()
+            && let Some((messages, bytes)) = lane.ring.room().filter(|(messages, _)| *messages > 1)
+        {
+            let bytes = bytes.min(STAGED_WEIGHT).saturating_sub(message.weight() as u64);
+            if bytes > 0 {
+                self.credit = Credit {
+                    messages: messages - 1,
+                    bytes,
+                };
                 self.staged.push_back(message);
                 return Ok(None);
             }
         }
-        self.push_through(message)
-    }
-
-    /// Publishes what is staged and sends a message after it. There is room for it if anything was staged: the credit
-    /// leaves one place.
-    fn push_through(&mut self, message: Message) -> Result<Option<Wake>, PushError> {
-        self.credit = Credit::default();
-        let mut lane = self.tx.0.lock();
         let staged_due = !self.staged.is_empty() && lane.ring.push_all(&mut self.staged);
-        let due = lane.ring.push(message)? || staged_due;
-        if lane.ring.is_gathering() {
-            self.credit = lane
-                .ring
-                .room()
-                .map_or(Credit::default(), |(messages, bytes)| Credit {
-                    messages,
-                    bytes: bytes.min(STAGED_WEIGHT),
-                });
+        match lane.ring.push(message) {
+            Ok(due) => Ok(lane.wake_reader_if(due || staged_due)),
+            Err((error, message)) => {
+                *slot = Some(message);
+                Err(error)
+            }
         }
-        Ok(lane.wake_reader_if(due))
     }
 
     /// Publishes what is staged, and stages nothing more before the lane has been asked again.
@@ -185,19 +209,42 @@ impl PipeEnd {
     /// Reads a message; the other end may have to be woken either way. Without a message, this end now sleeps.
     #[inline]
     pub(crate) fn pop(&mut self, wakes: &mut Wakes) -> Option<Message> {
+        let load = Load::of(self.front(wakes)?);
+        let message = self.batch.pop_front();
+        self.note_read(load, wakes);
+        message
+    }
+
+    /// Looks at the next message. Without one, this end now sleeps.
+    #[inline(always)]
+    pub(crate) fn front(&mut self, wakes: &mut Wakes) -> Option<&Message> {
         if self.batch.is_empty()
             && let Some(wake) = self.refill()
         {
             wakes.push(wake);
         }
-        let message = self.batch.pop_front()?;
-        self.read.add(Load::of(&message));
-        if self.read.reaches(self.step)
+        self.batch.front()
+    }
+
+    /// Reads the message that was [looked at](Self::front) where it lies.
+    #[inline(always)]
+    pub(crate) fn skip(&mut self, wakes: &mut Wakes) {
+        if let Some(message) = self.batch.front() {
+            let load = Load::of(message);
+            self.batch.pop_front();
+            self.note_read(load, wakes);
+        }
+    }
+
+    #[inline(always)]
+    fn note_read(&mut self, load: Load, wakes: &mut Wakes) {
+        self.read.add(load);
+        // At the low-water mark for the writer's sake, and with the last message so that the counters are true.
+        if (self.batch.is_empty() || self.read.reaches(self.step))
             && let Some(wake) = self.release()
         {
             wakes.push(wake);
         }
-        Some(message)
     }
 
     /// Tells whether there is a message to read, and goes to sleep if not.

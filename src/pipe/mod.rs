@@ -18,11 +18,9 @@ mod loom_model;
 mod ring;
 
 pub(crate) use end::{PipeEnd, PipeLimits, pair};
-pub(crate) use ring::{Limits, PushError, WakeReader};
+pub(crate) use ring::{Limits, WakeReader};
 
 use std::sync::Arc;
-
-use smallvec::SmallVec;
 
 /// The owner of a pipe end, as the other end sees it: something to be woken.
 pub(crate) trait Owner: Send + Sync {
@@ -63,8 +61,46 @@ impl Wake {
     }
 }
 
-/// Wake-ups to be fired once the caller has unlocked; more than four at once are rare.
-pub(crate) type Wakes = SmallVec<[Wake; 4]>;
+/// Wake-ups to be fired once the caller has unlocked. There is mostly none and hardly ever more than one, which is
+/// why the first has a place of its own.
+#[derive(Default)]
+pub(crate) struct Wakes {
+    first: Option<Wake>,
+    more: Vec<Wake>,
+}
+
+impl Wakes {
+    pub(crate) const fn new() -> Self {
+        Self {
+            first: None,
+            more: Vec::new(),
+        }
+    }
+
+    pub(crate) fn push(&mut self, wake: Wake) {
+        if self.first.is_none() {
+            self.first = Some(wake);
+        } else {
+            self.more.push(wake);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// Fires all, in order.
+    pub(crate) fn fire(self) {
+        self.first.into_iter().chain(self.more).for_each(Wake::fire);
+    }
+}
+
+impl Extend<Wake> for Wakes {
+    fn extend<I: IntoIterator<Item = Wake>>(&mut self, wakes: I) {
+        wakes.into_iter().for_each(|wake| self.push(wake));
+    }
+}
 
 /// Fires what there is to fire.
 pub(crate) fn fire_all(wakes: impl IntoIterator<Item = Wake>) {

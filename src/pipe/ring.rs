@@ -118,13 +118,13 @@ pub(crate) enum WakeReader {
     AtBytes(u64),
 }
 
-/// A message that was not pushed, and why.
-#[derive(Debug, PartialEq, Eq)]
+/// Why a message was not pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PushError {
     /// The ring is full; the writer is marked as waiting.
-    Full(Message),
+    Full,
     /// The reader is gone.
-    Closed(Message),
+    Closed,
 }
 
 /// One direction of a pipe.
@@ -175,13 +175,13 @@ impl Ring {
 
     /// Appends a message, and tells whether the reader must be woken.
     #[inline]
-    pub(crate) fn push(&mut self, message: Message) -> Result<bool, PushError> {
+    pub(crate) fn push(&mut self, message: Message) -> Result<bool, (PushError, Message)> {
         if self.reader_closed {
-            return Err(PushError::Closed(message));
+            return Err((PushError::Closed, message));
         }
         if self.is_full() {
             self.writer_waits = true;
-            return Err(PushError::Full(message));
+            return Err((PushError::Full, message));
         }
         self.append(message);
         Ok(self.reader_is_due())
@@ -190,13 +190,15 @@ impl Ring {
     /// Appends all messages, for whose number and size [`room`](Self::room) was asked before. With the reader gone they
     /// stay queued, to be reclaimed.
     pub(crate) fn push_all(&mut self, messages: &mut VecDeque<Message>) -> bool {
-        if self.queue.is_empty() && !self.conflate {
-            for message in &*messages {
-                self.count_in(message);
-            }
-            std::mem::swap(&mut self.queue, messages);
-        } else {
+        if self.conflate {
             messages.drain(..).for_each(|message| self.append(message));
+        } else {
+            messages.iter().for_each(|message| self.count_in(message));
+            if self.queue.is_empty() {
+                std::mem::swap(&mut self.queue, messages);
+            } else {
+                self.queue.append(messages);
+            }
         }
         self.peak = self.peak.max(self.held.messages);
         !self.queue.is_empty() && self.reader_is_due()
@@ -429,7 +431,7 @@ mod tests {
     fn a_message_above_the_byte_limit_passes_an_empty_ring() {
         let mut ring = ring(10, 100);
         assert!(ring.push(Message::from(vec![0; 5000])).is_ok());
-        assert!(matches!(ring.push(Message::new()), Err(PushError::Full(_))));
+        assert!(matches!(ring.push(Message::new()), Err((PushError::Full, _))));
         assert_eq!(drain_until_woken(&mut ring), Some(1));
     }
 

@@ -21,6 +21,7 @@ mod waiter;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -85,7 +86,7 @@ pub(crate) struct LinkConfig {
     pub(crate) hooks: Arc<dyn Hooks>,
     pub(crate) zmtp: Arc<zmtp::Config>,
     pub(crate) options: LinkOptions,
-    /// How long a connection that has said everything waits for the peer to end it.
+    /// How long a closing socket flushes, and at most waits for peers to end their side.
     pub(crate) linger: Option<Duration>,
     /// Whether the socket type receives messages at all; what others send to it is discarded.
     pub(crate) receives: bool,
@@ -119,6 +120,11 @@ pub(crate) struct Reactor {
     gathering: Gathering,
     resolver: Arc<Resolver>,
     thread_started: Mutex<bool>,
+    /// A session has stopped reading because its pipe is full: a caller is at work on it and will soon need more.
+    ///
+    /// Were the I/O thread to go on and refill the pipe for that caller, the caller would never find it empty, would
+    /// never drive, and every message would pay for the hand-over between the two.
+    stalled: AtomicBool,
 }
 
 /// What other threads leave for the driver.
@@ -156,6 +162,7 @@ impl Reactor {
             gathering: Gathering::default(),
             resolver: Arc::new(Resolver::default()),
             thread_started: Mutex::new(false),
+            stalled: AtomicBool::new(false),
         }))
     }
 
@@ -198,6 +205,11 @@ impl Reactor {
     fn remove(&self, key: usize, armed: &mut Option<Instant>) {
         self.mailbox.lock().timers.disarm(key, armed);
         self.sources.lock().remove(key);
+    }
+
+    /// A session waits for its pipe's reader.
+    fn note_stalled(&self) {
+        self.stalled.store(true, Ordering::Relaxed);
     }
 
     fn source(&self, key: usize) -> Option<Arc<dyn Source>> {
@@ -250,8 +262,13 @@ impl Reactor {
         loop {
             match self.driver.next_shift(&mut seen) {
                 Shift::Drive(mut event_loop) => {
-                    while !self.driver.is_recalled() {
+                    self.stalled.store(false, Ordering::Relaxed);
+                    while !self.driver.is_recalled() && !self.stalled.load(Ordering::Relaxed) {
                         event_loop.turn(self, None, None);
+                    }
+                    if self.stalled.load(Ordering::Relaxed) {
+                        // Stand back for a while, as if a caller had driven.
+                        seen = u64::MAX;
                     }
                     self.driver.give_back(event_loop);
                 }

@@ -106,8 +106,8 @@ impl<S: Buildable> Builder<S> {
 }
 
 setters! {
-    /// Messages that may wait in one peer's outgoing queue. Default 1,000; 0 means no limit. A queue costs 72 bytes
-    /// for each message it has held at once, beside bodies above 70 bytes.
+    /// Messages that may wait in one peer's outgoing queue. Default 1,000; 0 means no limit. A queue costs 80 bytes
+    /// for each message it has held at once, beside bodies above 64 bytes.
     send_hwm(messages: usize) |options| options.send_hwm = messages;
 
     /// Messages that may wait for `recv` from one peer. Default 1,000; 0 means no limit.

@@ -8,7 +8,7 @@ use crate::Endpoint;
 use crate::error::DisconnectReason;
 use crate::monitor::Event;
 use crate::pattern::Pattern;
-use crate::pipe::{Wakes, fire_all};
+use crate::pipe::Wakes;
 use crate::reactor::Alarm;
 use crate::stats::CloseReport;
 
@@ -26,7 +26,7 @@ impl<P: Pattern> Core<P> {
         let signals = state.everybody();
         let (listening, dialing) = state.split_endpoints();
         drop(state);
-        fire_all(wakes);
+        wakes.fire();
         fire_signals(signals);
         for attachment in listening {
             self.leave(&attachment);

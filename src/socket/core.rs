@@ -10,12 +10,12 @@ use smallvec::SmallVec;
 use super::monitor::Journal;
 use super::waiters::{Signal, Waiters};
 use crate::context::{self, Context};
-use crate::error::{TryRecvError, TrySendError};
+use crate::error::TryRecvError;
 use crate::message::Message;
 use crate::options::Options;
 use crate::pattern::{Pattern, Pipes};
 use crate::peer::PeerInfo;
-use crate::pipe::{Limits, PipeLimits, Wakes, fire_all};
+use crate::pipe::{Limits, PipeLimits, Wakes};
 use crate::reactor::{Alarm, Dialer, LinkConfig, Listener, Reactor, Session, Waiter};
 use crate::stats::{DropReason, PeerStats, SocketStats, Traffic};
 use crate::sync::Mutex;
@@ -57,6 +57,13 @@ pub(super) struct State<P> {
     /// The socket is closing and still leaves its endpoints: it is not closed before that is done.
     pub(super) leaving: bool,
     pub(super) context_key: usize,
+}
+
+/// Why a message stays where it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unsent {
+    Full,
+    Closed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,16 +166,16 @@ impl<P: Pattern> Core<P> {
         core
     }
 
-    /// Sends a message if a pipe can take it now.
+    /// Takes a message out of its place and sends it, if a pipe can take it now; tells whether it is closed if not.
     #[inline]
-    pub(super) fn try_send(&self, message: Message) -> Result<(), TrySendError> {
+    pub(super) fn try_send(&self, message: &mut Option<Message>) -> Result<(), Unsent> {
         let mut wakes = Wakes::new();
         let mut state = self.state.lock();
         if state.phase != Phase::Open {
-            return Err(TrySendError::Closed(message));
+            return Err(Unsent::Closed);
         }
         let State { pattern, pipes, .. } = &mut *state;
-        let result = pattern.send(pipes, message, &mut wakes);
+        let sent = pattern.send(pipes, message, &mut wakes);
         let next = if state.senders.is_empty() {
             None
         } else {
@@ -176,7 +183,7 @@ impl<P: Pattern> Core<P> {
         };
         drop(state);
         fire_few(wakes, next);
-        result.map_err(TrySendError::Full)
+        if sent { Ok(()) } else { Err(Unsent::Full) }
     }
 
     /// Receives a message if one is here.
@@ -192,7 +199,7 @@ impl<P: Pattern> Core<P> {
             state.next_receiver()
         };
         drop(state);
-        fire_all(wakes);
+        wakes.fire();
         next.into_iter().for_each(Signal::fire);
         match received {
             Some(message) => Ok(message),
@@ -363,7 +370,7 @@ impl<P: Pattern> State<P> {
 #[inline]
 fn fire_few(wakes: Wakes, next: Option<Signal>) {
     if !wakes.is_empty() {
-        fire_all(wakes);
+        wakes.fire();
     }
     if let Some(next) = next {
         next.fire();

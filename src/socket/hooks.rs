@@ -51,7 +51,9 @@ impl<P: Pattern> Core<P> {
         info: Arc<PeerInfo>,
     ) {
         let mut state = self.state.lock();
-        if let Some(peer) = state.peers.get_mut(&pipe) {
+        // Another thread may have ended the session by now, and told us so before this.
+        let alive = session.as_ref().is_none_or(|session| !session.is_ended());
+        if let Some(peer) = state.peers.get_mut(&pipe).filter(|_| alive) {
             peer.connected = true;
             peer.connections += 1;
             peer.session = session;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::core::{Core, State, deadline, fire_signals};
+use super::core::{Core, State, Unsent, deadline, fire_signals};
 use super::waiters::{Signal, Waiters};
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError, WaitError};
 use crate::message::Message;
@@ -22,22 +22,35 @@ impl<P, F: Fn(&mut State<P>) -> &mut Waiters + Copy> Queue<P> for F {}
 type PassOn<P> = fn(&mut State<P>) -> Option<Signal>;
 
 impl<P: Pattern> Core<P> {
-    pub(super) fn send(&self, message: Message, timeout: Option<Duration>) -> Result<(), SendError> {
-        let mut unsent = match self.try_send(message) {
-            Ok(()) => return Ok(()),
-            Err(TrySendError::Closed(message)) => return Err(SendError::Closed(message)),
-            Err(TrySendError::Full(message)) => Some(message),
-        };
+    #[inline]
+    pub(super) fn send(
+        &self,
+        mut unsent: Option<Message>,
+        timeout: Option<Duration>,
+    ) -> Result<(), SendError> {
+        match self.try_send(&mut unsent) {
+            Ok(()) => Ok(()),
+            Err(_) => self.send_slowly(unsent, timeout),
+        }
+    }
+
+    #[inline(never)]
+    fn send_slowly(&self, mut unsent: Option<Message>, timeout: Option<Duration>) -> Result<(), SendError> {
         let sent = self.wait_for(
             |state| &mut state.senders,
             State::next_sender,
             deadline(timeout),
             || self.try_unsent(&mut unsent),
         );
-        match sent {
-            Some(result) => result,
-            None => Err(SendError::Timeout(unsent.unwrap_or_default())),
-        }
+        sent.unwrap_or_else(|| Err(SendError::Timeout(unsent.unwrap_or_default())))
+    }
+
+    pub(super) fn send_now(&self, message: Message) -> Result<(), TrySendError> {
+        let mut unsent = Some(message);
+        self.try_send(&mut unsent).map_err(|why| match why {
+            Unsent::Full => TrySendError::Full(unsent.unwrap_or_default()),
+            Unsent::Closed => TrySendError::Closed(unsent.unwrap_or_default()),
+        })
     }
 
     pub(super) fn recv(&self, timeout: Option<Duration>) -> Result<Message, RecvError> {
@@ -105,13 +118,10 @@ impl<P: Pattern> Core<P> {
     }
 
     fn try_unsent(&self, unsent: &mut Option<Message>) -> Option<Result<(), SendError>> {
-        match self.try_send(unsent.take()?) {
+        match self.try_send(unsent) {
             Ok(()) => Some(Ok(())),
-            Err(TrySendError::Closed(message)) => Some(Err(SendError::Closed(message))),
-            Err(TrySendError::Full(message)) => {
-                *unsent = Some(message);
-                None
-            }
+            Err(Unsent::Closed) => Some(Err(SendError::Closed(unsent.take().unwrap_or_default()))),
+            Err(Unsent::Full) => None,
         }
     }
 
@@ -380,7 +390,9 @@ macro_rules! send_verbs {
             ///
             /// Nobody could take it in time, or the socket is closed. The message is in the error.
             pub fn send(&self, message: impl Into<$crate::Message>) -> Result<(), $crate::SendError> {
-                self.0.0.send(message.into(), self.0.0.options.send_timeout)
+                self.0
+                    .0
+                    .send(Some(message.into()), self.0.0.options.send_timeout)
             }
 
             /// Sends a message if a peer can take it now.
@@ -389,7 +401,7 @@ macro_rules! send_verbs {
             ///
             /// No peer can take it, or the socket is closed. The message is in the error.
             pub fn try_send(&self, message: impl Into<$crate::Message>) -> Result<(), $crate::TrySendError> {
-                self.0.0.try_send(message.into())
+                self.0.0.send_now(message.into())
             }
 
             /// Sends a message; waits at most this long while no peer can take it.
@@ -402,7 +414,7 @@ macro_rules! send_verbs {
                 message: impl Into<$crate::Message>,
                 timeout: ::std::time::Duration,
             ) -> Result<(), $crate::SendError> {
-                self.0.0.send(message.into(), Some(timeout))
+                self.0.0.send(Some(message.into()), Some(timeout))
             }
 
             /// Sends a message without blocking the thread: on any executor. If the future is dropped before it is

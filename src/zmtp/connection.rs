@@ -278,6 +278,17 @@ impl Connection {
         }
     }
 
+    /// Appends a message that need not be moved for it: one short frame. Otherwise returns false, and
+    /// [`encode`](Self::encode) is to take the message over.
+    #[inline]
+    pub(crate) fn encode_short(&mut self, message: &Message, out: &mut Batch) -> bool {
+        if !self.is_ready() {
+            return false;
+        }
+        self.poll_transmit(out);
+        out.put_short(message)
+    }
+
     /// Appends a subscription, or takes one back, in the form that the peer understands.
     #[allow(
         dead_code,

@@ -138,9 +138,20 @@ impl Batch {
     /// Appends the frames of a message.
     #[inline]
     pub(super) fn put_message(&mut self, message: Message) {
+        if !self.put_short(&message) {
+            self.put_frames(message);
+        }
+    }
+
+    /// Appends a message of one short frame; leaves others to be taken over, and returns false.
+    #[inline]
+    pub(super) fn put_short(&mut self, message: &Message) -> bool {
         match message.as_single() {
-            Some(body) if body.len() < REFERENCE => self.put_small(0, body),
-            _ => self.put_frames(message),
+            Some(body) if body.len() < REFERENCE => {
+                self.put_small(0, body);
+                true
+            }
+            _ => false,
         }
     }
 

@@ -83,6 +83,7 @@ impl Session {
             && link.end.room().is_none()
         {
             state.stalled = true;
+            self.reactor.note_stalled();
             return Ok(Read::Nothing);
         }
         let Some(stream) = &mut state.stream else {
@@ -156,6 +157,7 @@ impl Session {
             if let Some(link) = &mut state.link {
                 let Some((messages, bytes)) = link.end.room() else {
                     state.stalled = true;
+                    self.reactor.note_stalled();
                     return Ok(used);
                 };
                 let clamp = |limit| usize::try_from(limit).unwrap_or(usize::MAX);

@@ -15,7 +15,7 @@ use super::{Dialer, Link, LinkConfig, Listener, Reactor, Readiness, Source};
 use crate::error::DisconnectReason;
 use crate::monitor::Event;
 use crate::peer::PeerInfo;
-use crate::pipe::{self, Address, Owner, Wakes, fire_all};
+use crate::pipe::{self, Address, Owner, Wakes};
 use crate::sync::Mutex;
 use crate::transport::Stream;
 use crate::zmtp::{Batch, Connection};
@@ -44,6 +44,8 @@ pub(crate) struct Session {
     state: Mutex<State>,
     /// The handshake is over, one way or the other.
     settled: AtomicBool,
+    /// The connection is closed.
+    ended: AtomicBool,
     myself: Weak<Self>,
 }
 
@@ -174,6 +176,7 @@ impl Session {
                     armed: None,
                 }),
                 settled: AtomicBool::new(false),
+                ended: AtomicBool::new(false),
                 myself: Weak::clone(myself),
             })
         });
@@ -199,6 +202,11 @@ impl Session {
     /// Tells whether the handshake is over.
     pub(super) fn is_settled(&self) -> bool {
         self.settled.load(Ordering::Acquire)
+    }
+
+    /// Tells whether the connection is closed; then its socket has heard so, or will.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// Returns how much of what the peer sent means nothing to this socket.
@@ -306,6 +314,7 @@ impl Session {
         self.reactor.remove(self.key, &mut state.armed);
         self.set_errand(state, false);
         self.settled.store(true, Ordering::Release);
+        self.ended.store(true, Ordering::Release);
         let was_ready = state.link.is_some();
         // A peer that ends its side after we have ended ours has read all that we wrote.
         let orderly = state.draining && reason == DisconnectReason::PeerClosed;
@@ -334,7 +343,7 @@ impl Session {
         if let (Some((pipe, info)), Some(myself)) = (after.connected, self.myself.upgrade()) {
             hooks.connected(pipe, myself, &after.address, info);
         }
-        fire_all(after.wakes);
+        after.wakes.fire();
         for event in after.events {
             hooks.emit(event);
         }

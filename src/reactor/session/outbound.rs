@@ -22,6 +22,10 @@ const GATHERED_BYTES: u64 = 64 * 1024;
 /// batch, and must not find the I/O thread at its pipe.
 const IDLE_TICKS: u32 = 2;
 
+/// How long a peer that has been sent everything may take to end its side. One that is alive does so as soon as it has
+/// read; the end of a program shall not wait long for one that is not.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Bytes written in one go before other sessions get their turn.
 const WRITE_BUDGET: usize = 1024 * 1024;
 
@@ -159,6 +163,10 @@ impl Session {
         }
         result?;
         if state.unsent.is_empty() && state.link.as_mut().is_some_and(|link| link.end.is_finished()) {
+            if state.handed == 0 {
+                // The peer got nothing from us, so there is nothing that it could miss.
+                return Err(DisconnectReason::Local);
+            }
             self.begin_draining(state);
         }
         Ok(())
@@ -225,10 +233,14 @@ impl Session {
     fn encode(&self, state: &mut State, batch: &mut Batch, after: &mut Aftermath) {
         let Some(link) = &mut state.link else { return };
         while batch.len() < BATCH_BYTES {
-            let Some(message) = link.end.pop(&mut after.wakes) else {
+            let Some(message) = link.end.front(&mut after.wakes) else {
                 return;
             };
-            state.connection.encode(message, batch);
+            if state.connection.encode_short(message, batch) {
+                link.end.skip(&mut after.wakes);
+            } else if let Some(message) = link.end.pop(&mut after.wakes) {
+                state.connection.encode(message, batch);
+            }
             state.handed += 1;
             state.burst.active = true;
         }
