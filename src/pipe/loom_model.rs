@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use loom::model::Builder;
 use loom::thread;
 
+use super::ring::PushError;
 use super::*;
 use crate::Message;
 use crate::sync::{Condvar, Mutex};
@@ -69,8 +70,8 @@ impl Side {
                         fire_all(wake);
                         break;
                     }
-                    Err(PushError::Full(_)) => self.sleep(|told| &mut told.write),
-                    Err(PushError::Closed(_)) => return number,
+                    Err(PushError::Full) => self.sleep(|told| &mut told.write),
+                    Err(PushError::Closed) => return number,
                 }
             }
         }
@@ -80,7 +81,7 @@ impl Side {
     fn pop(&self) -> Option<u8> {
         let mut wakes = Wakes::new();
         let message = self.end.lock().pop(&mut wakes);
-        fire_all(wakes);
+        wakes.fire();
         message.map(|message| message[0][0])
     }
 
@@ -250,7 +251,7 @@ impl Session {
     fn run(&self, work: impl FnOnce(&Self, &mut SessionState, &mut Wakes)) {
         let mut wakes = Wakes::new();
         work(self, &mut self.state.lock(), &mut wakes);
-        fire_all(wakes);
+        wakes.fire();
     }
 
     fn flush(&self, state: &mut SessionState, wakes: &mut Wakes) {
@@ -265,6 +266,9 @@ impl Session {
                 state.unsent += 1;
             }
         }
+        if state.unsent > 0 {
+            state.end.doze();
+        }
         wakes.extend(state.end.release());
     }
 
@@ -277,21 +281,13 @@ impl Session {
         if self.was_active() {
             return true;
         }
-        let mut over = false;
         self.run(|session, state, wakes| {
-            // A burst is not over while the system holds it up: the ring would go on gathering for nobody.
-            if state.unsent > 0 {
-                return;
-            }
-            over = true;
             state.gathering = false;
             state.end.set_sleep(WakeReader::OnPush);
             session.flush(state, wakes);
         });
-        if over {
-            self.publish();
-        }
-        !over
+        self.publish();
+        false
     }
 
     fn was_active(&self) -> bool {
@@ -355,18 +351,13 @@ fn end_of_a_burst(blocked: bool) {
                 }
             })
         };
-        let mut held_up = 0;
-        while session.tick() {
-            if session.state.lock().unsent > 0 {
-                held_up += 1;
-            }
-            // A peer that reads nothing for a while, and then does.
-            if held_up == 2 {
-                session.unblock();
-            }
-        }
+        let peer = {
+            let session = Arc::clone(&session);
+            thread::spawn(move || session.unblock())
+        };
+        while session.tick() {}
+        peer.join().unwrap();
         sender.join().unwrap();
-        session.unblock();
         let state = session.state.lock();
         assert_eq!(state.written, (0..COUNT).collect::<Vec<_>>());
         assert!(!state.gathering);

@@ -390,8 +390,7 @@ impl World {
         let mut wakes = Wakes::new();
         if socket
             .pattern
-            .send(&mut socket.pipes, message, &mut wakes)
-            .is_ok()
+            .send(&mut socket.pipes, &mut Some(message), &mut wakes)
         {
             self.ledger.accepted(name);
             self.to_send[push] -= 1;
@@ -399,7 +398,7 @@ impl World {
             socket.asleep = true;
         }
         socket.check_limits();
-        fire_all(wakes);
+        wakes.fire();
     }
 
     fn receive(&mut self, pull: usize) {
@@ -415,7 +414,7 @@ impl World {
             }
         }
         socket.check_limits();
-        fire_all(wakes);
+        wakes.fire();
         if let Some(message) = message {
             let damaged = (0..self.conns.len()).any(|conn| self.is_damaged(conn));
             let name = self.ledger.received(&message, damaged);
@@ -479,7 +478,7 @@ impl World {
         for message in handed {
             self.ledger.handed(&message, side / 2);
         }
-        fire_all(wakes);
+        wakes.fire();
         match result {
             Ok(false) => true,
             Ok(true) => {
