@@ -70,4 +70,9 @@ pub mod fuzzing {
     pub fn connection(data: &[u8]) {
         crate::zmtp::fuzzing::connection(data);
     }
+
+    /// Whatever is done with a pipe, it stays a bounded queue and wakes whoever sleeps.
+    pub fn ring(data: &[u8]) {
+        crate::pipe::fuzzing::ring(data);
+    }
 }
