@@ -1,4 +1,68 @@
 //! Brokerless messaging sockets that speak ZeroMQ's protocol.
+//!
+//! Processes, threads and machines pass whole messages to each other, with no server in between. Everything is Rust, from
+//! the wire up: no C library, no `unsafe`, no async runtime, and no message that gets lost without being counted. Any
+//! peer that speaks ZMTP 3.0 or 3.1 can be at the other end.
+//!
+//! ```
+//! use aqueduct::{Pull, Push};
+//!
+//! let pull = Pull::new();
+//! let endpoint = pull.bind("tcp://127.0.0.1:0")?; // port 0 becomes one that is free
+//! let push = Push::builder().send_hwm(10_000).build();
+//! push.connect(&endpoint)?; // returns at once; the other end may come later
+//!
+//! push.send("hello")?;
+//! assert_eq!(pull.recv()?, "hello");
+//!
+//! let report = push.close();
+//! assert_eq!(report.total.handed.messages, 1);
+//! assert!(report.returned.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Which socket do I want?
+//!
+//! | You want | Socket |
+//! |---|---|
+//! | to share out work, each message to one of several workers | [`Push`] |
+//! | to collect work or results from anybody who sends some | [`Pull`] |
+//!
+//! Publishing, requests with replies, and routing are to come; [`SocketType`] lists all types of the protocol. Either
+//! end may [`bind`](Push::bind), and the other [`connect`](Push::connect)s: usually the one that is longer there binds.
+//! An [`Endpoint`] is `tcp://host:port` between machines, `ipc://path` between processes, and `inproc://name` between
+//! the threads of one process.
+//!
+//! # Blocking and async
+//!
+//! Each verb comes in four kinds: [`send`](Push::send) waits, [`try_send`](Push::try_send) does not,
+//! [`send_timeout`](Push::send_timeout) waits for a time, and [`send_async`](Push::send_async) returns a future that
+//! runs on any executor; likewise for [`recv`](Pull::recv). Sockets are `Clone + Send + Sync`: use one from as many
+//! threads and tasks as you like.
+//!
+//! # Back-pressure and what becomes of messages
+//!
+//! Queues are bounded, by default to 1,000 messages and 64 MiB for each peer. When all are full, `send` waits: nothing
+//! is thrown away for want of room. Each message that `send` accepted is in one place: handed to a transport, queued,
+//! dropped for a [`DropReason`], or returned by [`close`](Push::close) in the [`CloseReport`].
+//! [`stats`](Push::stats) shows the counts at any time ([`SocketStats`], [`PeerStats`], [`Traffic`]), and
+//! [`monitor`](Push::monitor) what happens to connections, as a stream of [`Event`]s. Connections that are lost are made
+//! again; options such as linger, heartbeats and limits are set on a [`Builder`].
+//!
+//! # The layers
+//!
+//! ```text
+//!   Push, Pull, Monitor    socket     the verbs, one lock, and those who wait
+//!                          pattern    who gets the next message: one page for each socket type
+//!   Message, Frame         pipe       a pair of bounded queues for each peer, where both halves meet
+//!                          zmtp       bytes of one peer into messages and back; knows no clock and no stream
+//!                          reactor    connections, timers, and the threads that take turns to run them
+//!   Endpoint               transport  byte streams over tcp and ipc; inproc joins two sockets by one pipe
+//!   Context                context    what sockets share: I/O threads and inproc names
+//! ```
+//!
+//! A caller that waits runs connections itself; the I/O thread of the [`Context`] does what no caller does.
+//! `docs/ARCHITECTURE.md` is a tour of the code, and `docs/DESIGN.md` has the reasons.
 
 // Nothing that a peer or an application does may panic; tests may.
 #![cfg_attr(
@@ -15,6 +79,14 @@
     )
 )]
 
+/// The code in the README compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;
+
+#[cfg(aqueduct_bench)]
+#[doc(hidden)]
+pub mod bench_internals;
 mod context;
 mod endpoint;
 mod error;

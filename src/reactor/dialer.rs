@@ -117,12 +117,13 @@ impl Dialer {
             state.session.clone()
         };
         drop(state);
-        if first {
-            let endpoint = self.endpoint.clone();
-            self.config.hooks.emit(Event::Closed { endpoint });
-        }
-        if let Some(link) = &mut link {
-            self.discard(link);
+        let closed = first.then(|| Event::Closed {
+            endpoint: self.endpoint.clone(),
+        });
+        match (&mut link, closed) {
+            (Some(link), closed) => self.discard(link, closed),
+            (None, Some(closed)) => self.config.hooks.emit(closed),
+            (None, None) => {}
         }
         if let Some(session) = session.filter(|session| now || !session.is_settled()) {
             session.close(DisconnectReason::Local);
@@ -160,7 +161,7 @@ impl Dialer {
         if state.stopped {
             drop(state);
             if let Some(mut link) = link {
-                self.discard(&mut link);
+                self.discard(&mut link, None);
             }
             return;
         }
@@ -183,9 +184,9 @@ impl Dialer {
     }
 
     /// Closes the pipe that no session will take any more.
-    fn discard(&self, link: &mut Link) {
+    fn discard(&self, link: &mut Link, event: Option<Event>) {
         fire_all(link.end.close().into_iter().flatten());
-        self.config.hooks.disconnected(link.pipe, 0, true);
+        self.config.hooks.disconnected(link.pipe, 0, true, event);
     }
 
     /// Begins an attempt: finds the addresses.

@@ -68,8 +68,8 @@ pub(crate) trait Hooks: Send + Sync {
     fn publish(&self, pipe: usize);
 
     /// The connection of a pipe ended, and the peer may not have got the last `in_doubt` messages; `gone` if the pipe
-    /// ended with it.
-    fn disconnected(&self, pipe: usize, in_doubt: u64, gone: bool);
+    /// ended with it. The event is to be told once all this shows.
+    fn disconnected(&self, pipe: usize, in_doubt: u64, gone: bool, event: Option<Event>);
 
     /// Something happened.
     fn emit(&self, event: Event);

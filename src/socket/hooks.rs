@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::core::{Core, Peer, Phase, Signals, fire_signals};
+use super::core::{Core, Peer, Phase, Signals, State, fire_signals};
+use super::waiters::Signal;
 use crate::Endpoint;
 use crate::context::Shutdown;
 use crate::error::DisconnectReason;
@@ -71,28 +72,34 @@ impl<P: Pattern> Core<P> {
         self.mark_connected(pipe, None, None, info);
     }
 
-    fn handle_closed_pipe(&self, pipe: usize, in_doubt: u64) {
-        let mut state = self.state.lock();
-        let Some(peer) = state.peers.get_mut(&pipe) else {
-            return;
+    /// The far end of a pipe is gone. What it has sent can still be received; then the pipe goes too.
+    fn handle_closed_pipe(&self, pipe: usize, in_doubt: u64, event: Option<Event>) {
+        let signals = self.state.lock().close_pipe(pipe, in_doubt);
+        event.into_iter().for_each(|event| self.emit(event));
+        fire_signals(signals);
+        self.check_closed();
+    }
+}
+
+impl<P: Pattern> State<P> {
+    fn close_pipe(&mut self, pipe: usize, in_doubt: u64) -> Vec<Signal> {
+        let Some(peer) = self.peers.get_mut(&pipe) else {
+            return Vec::new();
         };
         peer.connected = false;
         peer.gone = true;
         peer.session = None;
         peer.in_doubt += in_doubt;
-        state.write_off(pipe);
-        let open = state.phase == Phase::Open;
-        let unread = open && state.pipes.get_mut(pipe).is_some_and(|end| !end.is_finished());
-        if unread {
-            state.pattern.activate_read(pipe);
+        self.write_off(pipe);
+        let open = self.phase == Phase::Open;
+        if open && self.pipes.get_mut(pipe).is_some_and(|end| !end.is_finished()) {
+            self.pattern.activate_read(pipe);
         } else {
-            state.remove_pipe(pipe);
+            self.remove_pipe(pipe);
         }
-        let mut signals = state.watchers.tell_all();
-        signals.extend(state.next_receiver());
-        drop(state);
-        fire_signals(signals);
-        self.check_closed();
+        let mut signals = self.watchers.tell_all();
+        signals.extend(self.next_receiver());
+        signals
     }
 }
 
@@ -115,9 +122,9 @@ impl<P: Pattern> Hooks for Core<P> {
         pipe::fire_all(wake);
     }
 
-    fn disconnected(&self, pipe: usize, in_doubt: u64, gone: bool) {
+    fn disconnected(&self, pipe: usize, in_doubt: u64, gone: bool, event: Option<Event>) {
         if gone {
-            return self.handle_closed_pipe(pipe, in_doubt);
+            return self.handle_closed_pipe(pipe, in_doubt, event);
         }
         let mut state = self.state.lock();
         if let Some(peer) = state.peers.get_mut(&pipe) {
@@ -130,6 +137,7 @@ impl<P: Pattern> Hooks for Core<P> {
         let published = state.pipes.get_mut(pipe).and_then(PipeEnd::publish);
         let signals = state.watchers.tell_all();
         drop(state);
+        event.into_iter().for_each(|event| self.emit(event));
         pipe::fire_all(published);
         fire_signals(signals);
     }
@@ -149,7 +157,7 @@ impl<P: Pattern> pipe::Owner for Core<P> {
             .is_some_and(|peer| peer.session.is_none() && peer.connected);
         if inproc && state.pipes.get_mut(pipe).is_some_and(|end| end.is_closed()) {
             drop(state);
-            return self.handle_closed_pipe(pipe, 0);
+            return self.handle_closed_pipe(pipe, 0, None);
         }
         state.pattern.activate_read(pipe);
         let signal = state.receivers.tell_one();

@@ -348,21 +348,19 @@ impl Session {
             hooks.emit(event);
         }
         let Some(ended) = after.ended else { return };
-        hooks.emit(self.describe(&ended));
-        let pipe = ended.link.as_ref().map(|link| link.pipe);
-        match &self.origin {
-            Origin::Dialed(dialer) => {
-                let kept = dialer.keeps_pipe();
-                if let Some(pipe) = pipe.filter(|_| ended.was_ready) {
-                    hooks.disconnected(pipe, ended.in_doubt, !kept);
-                }
-                dialer.lost(ended.link.filter(|_| kept), &ended.reason, ended.was_ready);
-            }
-            Origin::Accepted(_) => {
-                if let Some(pipe) = pipe {
-                    hooks.disconnected(pipe, ended.in_doubt, true);
-                }
-            }
+        let event = self.describe(&ended);
+        let pipe = ended
+            .link
+            .as_ref()
+            .map(|link| link.pipe)
+            .filter(|_| ended.was_ready);
+        let kept = matches!(&self.origin, Origin::Dialed(dialer) if dialer.keeps_pipe());
+        match pipe {
+            Some(pipe) => hooks.disconnected(pipe, ended.in_doubt, !kept, Some(event)),
+            None => hooks.emit(event),
+        }
+        if let Origin::Dialed(dialer) = &self.origin {
+            dialer.lost(ended.link.filter(|_| kept), &ended.reason, ended.was_ready);
         }
     }
 

@@ -184,10 +184,11 @@ impl Session {
             .lock()
             .timers
             .disarm(self.key, &mut state.armed);
-        let deadline = self
+        let patience = self
             .config
             .linger
-            .and_then(|linger| Instant::now().checked_add(linger));
+            .map_or(DRAIN_TIMEOUT, |linger| linger.min(DRAIN_TIMEOUT));
+        let deadline = Instant::now().checked_add(patience);
         self.reactor.arm(self.key, &mut state.armed, deadline);
         // Bytes that have come already are announced no more.
         self.reactor.schedule(self.key);

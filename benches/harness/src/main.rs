@@ -1,0 +1,61 @@
+//! Measures aqueduct against bare sockets: throughput, round trips, the cost of idle peers, and fairness.
+//!
+//! ```text
+//! cargo run --release -p aqueduct-harness -- run  [--quick] [--rounds 5] [--seconds 1] [--only PATTERN] [--write]
+//! cargo run --release -p aqueduct-harness -- idle [--count 10000] [--write]
+//! cargo run --release -p aqueduct-harness -- fair [--peers 1000] [--each 10000] [--write]
+//! ```
+//!
+//! Both sides of a connection are processes of their own: this program starts itself again for each of them.
+//! `--write` puts the figures into the project's documents; `--only` takes the cells whose name contains the pattern,
+//! such as `tcp/64` or `round`.
+
+mod aqueduct_side;
+mod arguments;
+mod cells;
+mod child;
+mod clock;
+mod fair;
+mod heap;
+mod idle;
+mod payload;
+mod raw_side;
+mod report;
+mod run;
+mod traffic;
+mod worker;
+mod zmtp;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use arguments::Arguments;
+
+/// What can fail here is reported to a person, who wants the words and not the type.
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+#[global_allocator]
+static HEAP: heap::Counting = heap::Counting;
+
+const USAGE: &str =
+    "usage: aqueduct-harness run  [--quick] [--rounds N] [--seconds S] [--only PATTERN] [--write]
+       aqueduct-harness idle [--count N] [--write]
+       aqueduct-harness fair [--peers N] [--each N] [--write]";
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::new(std::env::args().skip(1));
+    let result = match arguments.word().as_deref() {
+        Some("run") => run::run(arguments),
+        Some("idle") => idle::run(arguments),
+        Some("fair") => fair::run(arguments),
+        Some("worker") => worker::run(arguments),
+        _ => Err(USAGE.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The parts that `benches/` measures one by one; not part of the library.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::options::Options;
+use crate::pipe::{Limits, PipeEnd, PipeLimits, Wakes, pair};
+use crate::zmtp::{Batch, Config, Connection, Room};
+use crate::{Message, SocketType};
+
+/// Both protocol cores of a connection from a PUSH to a PULL, wired together without a stream.
+#[derive(Debug)]
+pub struct Codec {
+    push: Connection,
+    pull: Connection,
+    batch: Batch,
+    inbox: VecDeque<Message>,
+    now: Instant,
+}
+
+impl Codec {
+    /// Makes both and lets them shake hands.
+    #[must_use]
+    pub fn connected() -> Self {
+        let now = Instant::now();
+        let start = |socket_type| {
+            let config = Config::new(socket_type, &Options::default().link);
+            Connection::new(Arc::new(config), now)
+        };
+        let mut codec = Self {
+            push: start(SocketType::Push),
+            pull: start(SocketType::Pull),
+            batch: Batch::new(),
+            inbox: VecDeque::new(),
+            now,
+        };
+        while !(codec.push.is_ready() && codec.pull.is_ready()) {
+            transfer(&mut codec.push, &mut codec.pull, now);
+            transfer(&mut codec.pull, &mut codec.push, now);
+        }
+        codec
+    }
+
+    /// Encodes a message behind those before it, the way a session does; returns how many bytes there are now.
+    #[inline]
+    pub fn encode(&mut self, message: Message) -> usize {
+        if !self.push.encode_short(&message, &mut self.batch) {
+            self.push.encode(message, &mut self.batch);
+        }
+        self.batch.len()
+    }
+
+    /// Forgets what was encoded, as if it had been sent.
+    pub fn clear(&mut self) {
+        self.batch.clear();
+    }
+
+    /// Returns what was encoded, and forgets it.
+    pub fn take_encoded(&mut self) -> Vec<u8> {
+        take_bytes(&mut self.batch)
+    }
+
+    /// Decodes bytes; returns how many messages came out of them.
+    pub fn decode(&mut self, bytes: &[u8]) -> usize {
+        let mut room = Room::UNBOUNDED;
+        let result = self
+            .pull
+            .handle_input(bytes, &mut room, &mut self.inbox, self.now);
+        debug_assert!(result.is_ok(), "{result:?}");
+        let count = self.inbox.len();
+        self.inbox.clear();
+        count
+    }
+}
+
+fn transfer(from: &mut Connection, to: &mut Connection, now: Instant) {
+    let mut batch = Batch::new();
+    from.poll_transmit(&mut batch);
+    let mut room = Room::UNBOUNDED;
+    let result = to.handle_input(&take_bytes(&mut batch), &mut room, &mut VecDeque::new(), now);
+    debug_assert!(result.is_ok(), "{result:?}");
+}
+
+fn take_bytes(batch: &mut Batch) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(batch.len());
+    while !batch.is_empty() {
+        let mut slices = smallvec::SmallVec::new();
+        batch.slices(&mut slices);
+        let before = bytes.len();
+        slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
+        drop(slices);
+        batch.advance(bytes.len() - before);
+    }
+    bytes
+}
+
+/// Both ends of a pipe in one hand: what a message costs on its way through, locks included and nobody asleep.
+pub struct Pipe {
+    writer: PipeEnd,
+    reader: PipeEnd,
+}
+
+impl std::fmt::Debug for Pipe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pipe").finish_non_exhaustive()
+    }
+}
+
+impl Pipe {
+    /// Makes a pipe with limits in messages.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        let limits = PipeLimits {
+            send: Limits::new(limit, 0),
+            recv: Limits::new(limit, 0),
+            conflate: false,
+        };
+        let (writer, reader) = pair(limits);
+        Self { writer, reader }
+    }
+
+    /// Pushes one message; tells whether there was room.
+    #[inline]
+    pub fn push(&mut self, message: Message) -> bool {
+        self.writer.push(message).is_ok()
+    }
+
+    /// Pushes messages together, as a session does; those without room stay.
+    #[inline]
+    pub fn push_all(&mut self, messages: &mut VecDeque<Message>) {
+        // Nobody owns the ends, so nobody is to be woken.
+        drop(self.writer.push_all(messages));
+    }
+
+    /// Pops one message.
+    #[inline]
+    pub fn pop(&mut self) -> Option<Message> {
+        // Nobody owns the ends, so nobody is to be woken.
+        self.reader.pop(&mut Wakes::new())
+    }
+}

@@ -1,0 +1,363 @@
+//! When the machine does not play along: no descriptors, floods, resets, paths that are taken.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aqueduct::{BindError, DisconnectReason, Endpoint, Event, Pull, Push, RecvError};
+use support::*;
+
+// ── no descriptors ──
+
+/// Set in the child process that has few descriptors.
+const CHILD: &str = "AQUEDUCT_TEST_CHILD";
+
+/// As many descriptors as the child may have.
+const DESCRIPTORS: usize = 40;
+
+/// A share of one processor, and how long it is measured: long enough to tell 2 % from none.
+const MOST_CPU: f64 = 0.02;
+const MEASURED: Duration = Duration::from_secs(2);
+
+/// What the kernel counts processor time in on Linux, whatever the machine: a hundredth of a second.
+const TICK: f64 = 0.01;
+
+/// A process that listens with few descriptors, and tells of what it hears in lines.
+struct Poor {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl Poor {
+    fn start() -> Self {
+        let script =
+            format!("ulimit -n {DESCRIPTORS}; exec \"$0\" --exact --ignored --nocapture {CHILD_TEST}");
+        let mut child = Command::new("sh")
+            .args(["-c", &script])
+            .arg(std::env::current_exe().unwrap())
+            .env(CHILD, "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (tell, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                let _ = tell.send(line);
+            }
+        });
+        Self {
+            input: child.stdin.take(),
+            child,
+            lines,
+        }
+    }
+
+    /// The rest of the next line that begins so.
+    fn hear(&self, start: &str) -> String {
+        loop {
+            let line = self
+                .lines
+                .recv_timeout(LONG)
+                .unwrap_or_else(|_| panic!("the child did not say {start:?}"));
+            if let Some(rest) = line.strip_prefix(start) {
+                return rest.to_owned();
+            }
+        }
+    }
+
+    /// The processor time that it has used so far, in seconds.
+    fn cpu(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let after_name = stat.rsplit_once(')').unwrap().1;
+        let fields: Vec<_> = after_name.split_whitespace().collect();
+        let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
+        (ticks(11) + ticks(12)) * TICK
+    }
+}
+
+impl Drop for Poor {
+    fn drop(&mut self) {
+        self.input.take();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const CHILD_TEST: &str = "a_poor_process";
+
+/// Not a test of its own: the process that the next test starts. It ends with its standard input.
+#[test]
+#[ignore = "started by without_descriptors_it_waits_and_recovers"]
+fn a_poor_process() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let pull = Pull::new();
+    let monitor = pull.monitor();
+    for transport in Transport::WIRED {
+        println!("endpoint {}", pull.bind(transport.anywhere()).unwrap());
+    }
+    thread::spawn(move || {
+        for event in monitor {
+            if let Event::AcceptFailed { endpoint, error } = event {
+                println!(
+                    "refused {} {error:?}",
+                    if endpoint.to_string().starts_with("tcp") {
+                        "tcp"
+                    } else {
+                        "ipc"
+                    }
+                );
+            }
+        }
+    });
+    thread::spawn(move || {
+        while let Ok(message) = pull.recv() {
+            println!("got {}", text(&message));
+        }
+    });
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).unwrap();
+    std::process::exit(0);
+}
+
+#[test]
+fn without_descriptors_it_waits_and_recovers() {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    for transport in Transport::WIRED {
+        let mut poor = Poor::start();
+        let endpoints = [0, 1].map(|_| poor.hear("endpoint ").parse::<Endpoint>().unwrap());
+        let endpoint = &endpoints[usize::from(transport == Transport::Ipc)];
+        let honest = Push::new();
+        honest.connect(endpoint).unwrap();
+        honest.send_timeout("before", LONG).unwrap();
+        assert_eq!(poor.hear("got "), "before");
+
+        let strangers: Vec<_> = (0..DESCRIPTORS + 20)
+            .map(|_| RawPeer::connect(endpoint))
+            .collect();
+        let refused = poor.hear("refused ");
+        assert!(
+            refused.starts_with(if transport == Transport::Tcp { "tcp" } else { "ipc" }),
+            "{refused}"
+        );
+        let before = poor.cpu();
+        let start = Instant::now();
+        let mut sent = 0;
+        while start.elapsed() < MEASURED {
+            honest.send_timeout("meanwhile", LONG).unwrap();
+            assert_eq!(poor.hear("got "), "meanwhile");
+            sent += 1;
+            thread::park_timeout(Duration::from_millis(200));
+        }
+        let used = (poor.cpu() - before) / start.elapsed().as_secs_f64();
+        assert!(
+            used < MOST_CPU,
+            "{transport:?}: {:.1} % of a processor",
+            used * 100.0
+        );
+        assert!(sent > 0 && poor.child.try_wait().unwrap().is_none());
+
+        drop(strangers);
+        let late = Push::new();
+        late.connect(endpoint).unwrap();
+        late.send_timeout("after", LONG).unwrap();
+        assert_eq!(poor.hear("got "), "after");
+        poor.input.take().unwrap().write_all(b"end\n").unwrap();
+        poor.child.wait().unwrap();
+    }
+}
+
+// ── floods and resets ──
+
+#[test]
+fn a_flood_of_half_open_connections_sheds_the_oldest() {
+    const LIMIT: usize = 8;
+    const FLOOD: usize = 200;
+    for transport in Transport::WIRED {
+        let pull = Pull::builder().max_handshakes(LIMIT).build();
+        let push = Push::new();
+        let monitor = pull.monitor();
+        let endpoint = marry(&push, &pull, transport);
+        let honest = HonestPair::start(push, pull.clone());
+        let mut flood: Vec<_> = (0..FLOOD).map(|_| RawPeer::connect(&endpoint)).collect();
+        let addresses: Vec<_> = flood.iter().map(RawPeer::address).collect();
+        for address in &addresses[..FLOOD - LIMIT] {
+            let shed = await_event(&monitor, "shedding", |event| match event {
+                Event::HandshakeFailed { address, reason, .. } => Some((address.clone(), reason.clone())),
+                _ => None,
+            });
+            assert!(
+                matches!(shed.1, DisconnectReason::OverLimit { limit: 8, .. }),
+                "{:?}",
+                shed.1
+            );
+            if transport == Transport::Tcp {
+                assert_eq!(shed.0, *address, "the oldest goes first");
+            }
+        }
+        // The first are gone, the last are still welcome.
+        assert_eq!(flood[0].hear_out().len() % 64, 0);
+        let last = flood.last_mut().unwrap();
+        last.shake_hands("PUSH").say(&frame(0, b"I was slow"));
+        assert_eq!(honest.stranger(), "I was slow");
+        let late = Push::new();
+        late.connect(&endpoint).unwrap();
+        late.send_timeout("honest newcomer", LONG).unwrap();
+        assert_eq!(honest.stranger(), "honest newcomer");
+        drop(flood);
+        honest.finish();
+    }
+}
+
+#[test]
+fn a_thousand_silent_peers_get_nothing_from_a_push() {
+    let push = Push::new();
+    let (endpoint, pulls) = bound_push_with(&push, 2, Transport::Tcp, Pull::new);
+    let silent: Vec<_> = (0..300).map(|_| RawPeer::connect(&endpoint)).collect();
+    (0..100).for_each(|at| push.send_timeout(at.to_string(), LONG).unwrap());
+    for pull in &pulls {
+        assert_eq!(recv_texts(pull, 50).len(), 50);
+    }
+    drop(silent);
+}
+
+#[test]
+fn a_peer_that_breaks_off_while_it_is_sent_to_harms_nobody_else() {
+    for transport in Transport::WIRED {
+        let push = Push::builder().send_hwm(4).build();
+        let monitor = push.monitor();
+        let endpoint = push.bind(transport.anywhere()).unwrap();
+        let pull = Pull::new();
+        pull.connect(&endpoint).unwrap();
+        push.wait_for_peers(1, LONG).unwrap();
+        let receiver = thread::spawn(move || {
+            let mut got = 0u64;
+            while recv(&pull) != "end" {
+                got += 1;
+            }
+            (pull, got)
+        });
+        let mut sent = 0;
+        for _ in 0..20 {
+            let mut raw = RawPeer::connect(&endpoint);
+            raw.shake_hands("PULL");
+            push.wait_for_peers(2, LONG).unwrap();
+            for _ in 0..50 {
+                push.send_timeout(vec![7; 10_000], LONG).unwrap();
+                sent += 1;
+            }
+            // It has read nothing: writes to it begin to fail in the middle of a message. Were a signal raised by
+            // that, this process would be gone; but the test's runtime ignores that signal, as any Rust program does.
+            raw.reset();
+            for _ in 0..50 {
+                push.send_timeout(vec![7; 10_000], LONG).unwrap();
+                sent += 1;
+            }
+            let (_, ready) = await_end(&monitor);
+            assert!(ready);
+        }
+        eventually("the raw peers are gone", || push.stats().peers.len() == 1);
+        push.send_timeout("end", LONG).unwrap();
+        // The honest peer stays until the sums are done: what it was given is beyond doubt.
+        let (_pull, got) = receiver.join().unwrap();
+        let total = push.stats().total;
+        assert!(total.adds_up(), "{total:?}");
+        assert_eq!(total.accepted.messages, sent + 1);
+        assert_eq!(got + total.in_doubt + total.dropped.total(), sent, "{total:?}");
+    }
+}
+
+// ── paths ──
+
+#[test]
+fn only_the_owner_may_enter_an_ipc_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let pull = Pull::new();
+    pull.bind(format!("ipc://{}", path.display())).unwrap();
+    let metadata = fs::metadata(&path).unwrap();
+    assert!(metadata.file_type().is_socket());
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    let Endpoint::Ipc(aqueduct::IpcEndpoint::Path(wildcard)) = pull.bind("ipc://*").unwrap() else {
+        panic!("no path")
+    };
+    assert_eq!(
+        fs::metadata(&wildcard).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    assert_eq!(
+        fs::metadata(wildcard.parent().unwrap())
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777,
+        0o700
+    );
+    pull.close();
+    assert!(
+        !path.exists() && !wildcard.parent().unwrap().exists(),
+        "nothing is left behind"
+    );
+}
+
+fn bind_error(pull: &Pull, path: &std::path::Path) -> ErrorKind {
+    match pull.bind(format!("ipc://{}", path.display())) {
+        Err(BindError::Io { source, .. }) => source.kind(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_live_owner_keeps_an_ipc_path_whoever_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let stranger = UnixListener::bind(&path).unwrap();
+    let pull = Pull::new();
+    assert_eq!(bind_error(&pull, &path), ErrorKind::AddrInUse);
+    drop(stranger);
+    // The file of a process that is gone is replaced.
+    assert!(path.exists());
+    let endpoint = pull.bind(format!("ipc://{}", path.display())).unwrap();
+    let (push, other) = (Push::new(), Pull::new());
+    assert_eq!(bind_error(&other, &path), ErrorKind::AddrInUse);
+    join(&push, &pull, &endpoint);
+    push.send("mine").unwrap();
+    assert_eq!(recv(&pull), "mine");
+}
+
+#[test]
+fn a_file_that_is_no_socket_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, link) = (directory.path().join("file"), directory.path().join("link"));
+    fs::write(&file, "precious").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let pull = Pull::new();
+    for path in [&file, &link] {
+        assert_eq!(bind_error(&pull, path), ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(path).unwrap(), "precious");
+    }
+    assert_eq!(
+        bind_error(&pull, &directory.path().join("none/socket")),
+        ErrorKind::NotFound
+    );
+    assert_eq!(pull.recv_timeout(Duration::ZERO), Err(RecvError::Timeout));
+}
