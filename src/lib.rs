@@ -97,6 +97,8 @@ mod pattern;
 mod peer;
 mod pipe;
 mod reactor;
+#[cfg(test)]
+mod simulation;
 mod slab;
 mod socket;
 mod stats;
@@ -139,5 +141,10 @@ pub mod fuzzing {
     /// Nothing that a peer does breaks a connection.
     pub fn connection(data: &[u8]) {
         crate::zmtp::fuzzing::connection(data);
+    }
+
+    /// Whatever is done with a pipe, it stays a bounded queue and wakes whoever sleeps.
+    pub fn ring(data: &[u8]) {
+        crate::pipe::fuzzing::ring(data);
     }
 }

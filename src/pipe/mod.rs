@@ -13,6 +13,10 @@
 //! An end does not know what kind of owner is across from it.
 
 mod end;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+#[cfg(all(test, aqueduct_loom))]
+mod loom_model;
 mod ring;
 
 pub(crate) use end::{PipeEnd, PipeLimits, pair};

@@ -14,6 +14,9 @@
 //! told of every caller that leaves (that would be a system call for each message); it looks every millisecond as
 //! long as callers come and go, and sleeps deeply only while one and the same caller sits there, who then wakes it.
 
+#[cfg(all(test, aqueduct_loom))]
+mod loom_model;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -62,6 +62,12 @@ impl Waiter {
         WAITER.try_with(Arc::clone).unwrap_or_else(|_| Self::new())
     }
 
+    /// In a model, threads are not kept apart by the system's own storage: each wait gets a waiter of its own.
+    #[cfg(aqueduct_loom)]
+    pub(crate) fn current() -> Arc<Self> {
+        Self::new()
+    }
+
     /// Tells the thread that what it waits for may have happened.
     pub(crate) fn notify(&self) {
         self.tell(|state| &mut state.notified);
