@@ -42,12 +42,10 @@ impl Codec {
         codec
     }
 
-    /// Encodes a message behind those before it, the way a session does; returns how many bytes there are now.
+    /// Encodes a message behind those before it; returns how many bytes there are now.
     #[inline]
     pub fn encode(&mut self, message: Message) -> usize {
-        if !self.push.encode_short(&message, &mut self.batch) {
-            self.push.encode(message, &mut self.batch);
-        }
+        self.push.encode(message, &mut self.batch);
         self.batch.len()
     }
 
@@ -123,7 +121,7 @@ impl Pipe {
     /// Pushes one message; tells whether there was room.
     #[inline]
     pub fn push(&mut self, message: Message) -> bool {
-        self.writer.push(message).is_ok()
+        self.writer.send(&mut Some(message)).is_ok()
     }
 
     /// Pushes messages together, as a session does; those without room stay.

@@ -209,34 +209,29 @@ impl PipeEnd {
     /// Reads a message; the other end may have to be woken either way. Without a message, this end now sleeps.
     #[inline]
     pub(crate) fn pop(&mut self, wakes: &mut Wakes) -> Option<Message> {
-        let load = Load::of(self.front(wakes)?);
-        let message = self.batch.pop_front();
-        self.note_read(load, wakes);
-        message
+        let message = self.batch(wakes).pop_front()?;
+        self.note_read(Load::of(&message), wakes);
+        Some(message)
     }
 
-    /// Looks at the next message. Without one, this end now sleeps.
-    #[inline(always)]
-    pub(crate) fn front(&mut self, wakes: &mut Wakes) -> Option<&Message> {
+    /// Returns what can be read without asking the lane. If it is empty, this end now sleeps. Whoever takes messages
+    /// out says so with [`note_run`](Self::note_run).
+    #[inline]
+    pub(crate) fn batch(&mut self, wakes: &mut Wakes) -> &mut VecDeque<Message> {
         if self.batch.is_empty()
             && let Some(wake) = self.refill()
         {
             wakes.push(wake);
         }
-        self.batch.front()
+        &mut self.batch
     }
 
-    /// Reads the message that was [looked at](Self::front) where it lies.
-    #[inline(always)]
-    pub(crate) fn skip(&mut self, wakes: &mut Wakes) {
-        if let Some(message) = self.batch.front() {
-            let load = Load::of(message);
-            self.batch.pop_front();
-            self.note_read(load, wakes);
-        }
+    /// Takes note that messages of one frame each were taken out of the [`batch`](Self::batch).
+    pub(crate) fn note_run(&mut self, messages: u64, bytes: u64, wakes: &mut Wakes) {
+        self.note_read(Load::of_singles(messages, bytes), wakes);
     }
 
-    #[inline(always)]
+    #[inline]
     fn note_read(&mut self, load: Load, wakes: &mut Wakes) {
         self.read.add(load);
         // At the low-water mark for the writer's sake, and with the last message so that the counters are true.

@@ -73,6 +73,15 @@ impl Load {
         }
     }
 
+    /// The load of messages of one frame each.
+    pub(crate) fn of_singles(messages: u64, bytes: u64) -> Self {
+        Self {
+            messages,
+            frames: messages,
+            bytes,
+        }
+    }
+
     #[inline]
     pub(crate) fn add(&mut self, more: Self) {
         self.messages += more.messages;

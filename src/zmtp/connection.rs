@@ -278,15 +278,20 @@ impl Connection {
         }
     }
 
-    /// Appends a message that need not be moved for it: one short frame. Otherwise returns false, and
-    /// [`encode`](Self::encode) is to take the message over.
-    #[inline]
-    pub(crate) fn encode_short(&mut self, message: &Message, out: &mut Batch) -> bool {
+    /// Appends messages from the front of `messages` where they lie, as long as each is one short frame and the batch
+    /// is below `limit` bytes. Returns how many, and the bytes of their bodies; if none, the next one is for
+    /// [`encode`](Self::encode) to take over.
+    pub(crate) fn encode_run(
+        &mut self,
+        messages: &mut VecDeque<Message>,
+        limit: usize,
+        out: &mut Batch,
+    ) -> (u64, u64) {
         if !self.is_ready() {
-            return false;
+            return (0, 0);
         }
         self.poll_transmit(out);
-        out.put_short(message)
+        out.put_run(messages, limit)
     }
 
     /// Appends a subscription, or takes one back, in the form that the peer understands.

@@ -136,23 +136,29 @@ impl Batch {
     }
 
     /// Appends the frames of a message.
-    #[inline]
     pub(super) fn put_message(&mut self, message: Message) {
-        if !self.put_short(&message) {
-            self.put_frames(message);
+        match message.as_single() {
+            Some(body) if body.len() < REFERENCE => self.put_small(0, body),
+            _ => self.put_frames(message),
         }
     }
 
-    /// Appends a message of one short frame; leaves others to be taken over, and returns false.
-    #[inline]
-    pub(super) fn put_short(&mut self, message: &Message) -> bool {
-        match message.as_single() {
-            Some(body) if body.len() < REFERENCE => {
-                self.put_small(0, body);
-                true
-            }
-            _ => false,
+    /// Appends messages of one short frame from the front, up to `limit` bytes in all; returns how many, and the bytes
+    /// of their bodies. This loop runs for every small message that is sent.
+    pub(super) fn put_run(&mut self, messages: &mut VecDeque<Message>, limit: usize) -> (u64, u64) {
+        let (mut count, mut bytes) = (0_u64, 0_u64);
+        let mut room = limit.saturating_sub(self.len());
+        while room > 0
+            && let Some(body) = messages.front().and_then(Message::as_single)
+            && body.len() < REFERENCE
+        {
+            self.put_small(0, body);
+            room = room.saturating_sub(body.len().saturating_add(frame::MAX_HEADER));
+            count = count.saturating_add(1);
+            bytes = bytes.saturating_add(super::limits::wide(body.len()));
+            messages.pop_front();
         }
+        (count, bytes)
     }
 
     #[inline]

@@ -243,15 +243,18 @@ impl Session {
     fn encode(&self, state: &mut State, batch: &mut Batch, after: &mut Aftermath) {
         let Some(link) = &mut state.link else { return };
         while batch.len() < BATCH_BYTES {
-            let Some(message) = link.end.front(&mut after.wakes) else {
-                return;
-            };
-            if state.connection.encode_short(message, batch) {
-                link.end.skip(&mut after.wakes);
-            } else if let Some(message) = link.end.pop(&mut after.wakes) {
+            let messages = link.end.batch(&mut after.wakes);
+            let (mut count, bytes) = state.connection.encode_run(messages, BATCH_BYTES, batch);
+            if count > 0 {
+                link.end.note_run(count, bytes, &mut after.wakes);
+            } else {
+                let Some(message) = link.end.pop(&mut after.wakes) else {
+                    return;
+                };
                 state.connection.encode(message, batch);
+                count = 1;
             }
-            state.handed += 1;
+            state.handed += count;
             state.burst.active = true;
         }
     }
