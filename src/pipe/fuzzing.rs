@@ -247,7 +247,10 @@ impl Run {
         assert_eq!(self.far.traffic().received.messages, self.received);
         if self.outstanding.is_empty() {
             assert_eq!(self.far.traffic().unread, 0);
-            assert!(!self.waiting || traffic.queued > 0, "the writer waits for nothing");
+            assert!(
+                !self.waiting || traffic.queued > 0,
+                "the writer waits for nothing"
+            );
         }
         let queued: usize = self.outstanding.iter().map(|(_, size)| size).sum();
         let woken = match self.sleeping {
@@ -257,7 +260,11 @@ impl Run {
             }
             Some(WakeReader::Never) | None => true,
         };
-        assert!(woken || self.may_stage, "the reader sleeps {:?} on {traffic:?}", self.sleeping);
+        assert!(
+            woken || self.may_stage,
+            "the reader sleeps {:?} on {traffic:?}",
+            self.sleeping
+        );
     }
 
     /// Everything comes out at last: at the far end, or back at the near one.

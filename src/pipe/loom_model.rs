@@ -139,7 +139,11 @@ fn explore(model: impl Fn() + Sync + Send + 'static) {
         runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         model();
     });
-    eprintln!("RUNS {} {:?}", runs.load(std::sync::atomic::Ordering::Relaxed), std::thread::current().name());
+    eprintln!(
+        "RUNS {} {:?}",
+        runs.load(std::sync::atomic::Ordering::Relaxed),
+        std::thread::current().name()
+    );
 }
 
 fn pass(messages: usize, bytes: usize, count: u8) {
@@ -192,7 +196,11 @@ fn a_writer_learns_that_the_reader_is_gone_and_gets_the_rest_back() {
         let mut end = near.end.lock();
         let rest = end.reclaim();
         assert_eq!(usize::from(accepted), 1 + rest.len());
-        assert!(rest.iter().zip(1..).all(|(message, number)| message[0][0] == number));
+        assert!(
+            rest.iter()
+                .zip(1..)
+                .all(|(message, number)| message[0][0] == number)
+        );
         assert_eq!(end.traffic().queued, 0);
     });
 }
@@ -313,7 +321,9 @@ impl Session {
 fn burst(blocked: bool) -> (Arc<Socket>, Arc<Session>) {
     let (near, mut far) = pipe(5, 0);
     far.set_sleep(WakeReader::AtBytes(64));
-    let socket = Arc::new(Socket { end: Mutex::new(near) });
+    let socket = Arc::new(Socket {
+        end: Mutex::new(near),
+    });
     let session = Arc::new(Session {
         state: Mutex::new(SessionState {
             end: far,
@@ -327,7 +337,11 @@ fn burst(blocked: bool) -> (Arc<Socket>, Arc<Session>) {
     });
     let address = |owner| Some(Address { owner, pipe: 0 });
     socket.end.lock().set_owner(address(Arc::clone(&socket) as _));
-    session.state.lock().end.set_owner(address(Arc::clone(&session) as _));
+    session
+        .state
+        .lock()
+        .end
+        .set_owner(address(Arc::clone(&session) as _));
     (socket, session)
 }
 

@@ -87,13 +87,17 @@ impl Wakes {
         }
     }
 
+    /// Fires all, in order.
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_none()
+    pub(crate) fn fire(self) {
+        if self.first.is_some() {
+            self.fire_some();
+        }
     }
 
-    /// Fires all, in order.
-    pub(crate) fn fire(self) {
+    #[cold]
+    #[inline(never)]
+    fn fire_some(self) {
         self.first.into_iter().chain(self.more).for_each(Wake::fire);
     }
 }

@@ -243,6 +243,9 @@ impl Ring {
         self.queued_bytes += batch.iter().map(|message| message.byte_len() as u64).sum::<u64>();
         batch.append(&mut self.queue);
         std::mem::swap(&mut self.queue, batch);
+        if self.conflate {
+            self.begin_conflating();
+        }
     }
 
     /// Lets go of what the reader has read, and tells whether the writer must be woken.

@@ -104,7 +104,9 @@ impl Session {
                 break;
             }
         }
-        let Some(hold) = &mut self.hold else { return Ok(false) };
+        let Some(hold) = &mut self.hold else {
+            return Ok(false);
+        };
         around.wakes.extend(hold.end.release());
         Ok(self.unsent.is_empty() && hold.end.is_finished())
     }

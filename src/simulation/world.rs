@@ -78,10 +78,7 @@ struct Socket<P> {
 
 impl<P: Pattern> Socket<P> {
     fn new(rng: &mut Rng, options: &LinkOptions) -> Self {
-        let limits = Limits::new(
-            rng.pick(&[1, 2, 3, 10, 1000, 0]),
-            rng.pick(&[0, 0, 500, 20_000]),
-        );
+        let limits = Limits::new(rng.pick(&[1, 2, 3, 10, 1000, 0]), rng.pick(&[0, 0, 500, 20_000]));
         Self {
             pattern: P::default(),
             pipes: Pipes::default(),
@@ -404,9 +401,7 @@ impl World {
     fn receive(&mut self, pull: usize) {
         let socket = &mut self.pulls[pull];
         let (mut wakes, mut finished) = (Wakes::new(), Vec::new());
-        let message = socket
-            .pattern
-            .recv(&mut socket.pipes, &mut wakes, &mut finished);
+        let message = socket.pattern.recv(&mut socket.pipes, &mut wakes, &mut finished);
         socket.asleep = message.is_none();
         for pipe in finished {
             if socket.gone.contains(&pipe) {

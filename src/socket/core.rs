@@ -369,9 +369,7 @@ impl<P: Pattern> State<P> {
 /// Fires what a verb has to fire, which is mostly nothing.
 #[inline]
 fn fire_few(wakes: Wakes, next: Option<Signal>) {
-    if !wakes.is_empty() {
-        wakes.fire();
-    }
+    wakes.fire();
     if let Some(next) = next {
         next.fire();
     }

@@ -138,8 +138,9 @@ impl World {
     }
 
     fn wait(&self, client: &Client, deadline: Option<Instant>) {
-        self.driver
-            .wait(&client.waiter, deadline, |_, _| self.turn(Some(&client.waiter), true));
+        self.driver.wait(&client.waiter, deadline, |_, _| {
+            self.turn(Some(&client.waiter), true)
+        });
     }
 
     /// What the I/O thread does, ticks counted.
@@ -185,7 +186,11 @@ fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
         runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         model();
     });
-    eprintln!("RUNS {} {:?}", runs.load(std::sync::atomic::Ordering::Relaxed), std::thread::current().name());
+    eprintln!(
+        "RUNS {} {:?}",
+        runs.load(std::sync::atomic::Ordering::Relaxed),
+        std::thread::current().name()
+    );
 }
 
 #[test]

@@ -167,18 +167,26 @@ impl Session {
                 // The peer got nothing from us, so there is nothing that it could miss.
                 return Err(DisconnectReason::Local);
             }
-            self.begin_draining(state);
+            self.begin_draining(state)?;
         }
         Ok(())
     }
 
     /// Everything is written and nothing more will come: says so, and waits for the peer's own end. To close at once
     /// would make the system throw away what the peer has not read, if the peer has said anything meanwhile.
-    fn begin_draining(&self, state: &mut State) {
-        state.draining = true;
-        if let Some(stream) = &state.stream {
-            stream.shutdown_write();
+    fn begin_draining(&self, state: &mut State) -> Result<(), DisconnectReason> {
+        let Some(stream) = &mut state.stream else {
+            return Ok(());
+        };
+        // An end that is here already was sent before the peer can have read everything.
+        match stream.read(&mut [0; 512]) {
+            Ok(0) => return Err(DisconnectReason::PeerClosed),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(DisconnectReason::Io(error.kind())),
         }
+        state.draining = true;
+        stream.shutdown_write();
         self.reactor
             .mailbox
             .lock()
@@ -192,6 +200,7 @@ impl Session {
         self.reactor.arm(self.key, &mut state.armed, deadline);
         // Bytes that have come already are announced no more.
         self.reactor.schedule(self.key);
+        Ok(())
     }
 
     /// Encodes and writes batch after batch. The batch is left empty.
