@@ -40,8 +40,8 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("context", &["reactor", "transport", "slab", "sync"]),
 ];
 
-/// The top of the house, and what shows its insides to the benchmarks, may use everything below.
-const TOP: [&str; 2] = ["bench_internals", "socket"];
+/// The top of the house, what shows its insides to the benchmarks, and the simulation may use everything below.
+const TOP: [&str; 3] = ["bench_internals", "simulation", "socket"];
 
 /// What does without a clock, threads, `mio` or sockets of the system.
 const PURE: [&str; 9] = [
@@ -88,7 +88,10 @@ impl Source {
     }
 
     fn is_test(&self) -> bool {
-        self.path.ends_with("tests.rs") || self.path.contains("/tests/") || self.path.ends_with("fuzzing.rs")
+        let ends = ["tests.rs", "fuzzing.rs", "loom_model.rs"];
+        ends.iter().any(|end| self.path.ends_with(end))
+            || self.path.contains("/tests/")
+            || self.path.starts_with("simulation/")
     }
 }
 

@@ -14,6 +14,7 @@ mod ledger;
 mod link;
 mod rng;
 mod session;
+mod socket;
 mod world;
 
 use world::World;

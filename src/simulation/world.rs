@@ -8,166 +8,19 @@ use super::ledger::{Ledger, Place};
 use super::link::Link;
 use super::rng::{Rng, mix};
 use super::session::{Hold, Session, Surroundings};
+use super::socket::{Call, Socket, Who, address};
+use crate::DisconnectReason;
 use crate::options::LinkOptions;
-use crate::pattern::{Pattern, Pipes, PullPattern, PushPattern};
-use crate::pipe::{Address, Limits, Owner, PipeEnd, PipeLimits, Wakes, fire_all, pair};
-use crate::stats::Traffic;
+use crate::pattern::{Pattern, PullPattern, PushPattern};
+use crate::pipe::{PipeEnd, Wakes, fire_all};
 use crate::sync::Mutex;
-use crate::zmtp::{Config, Connection, Event};
-use crate::{DisconnectReason, Message};
+use crate::zmtp::{Connection, Event};
 
 /// The time between ticks of a burst.
 const TICK: Duration = Duration::from_micros(100);
 
 /// How long a world may take to come to rest once it is left in peace; two stalled connections fit.
 const PATIENCE: Duration = Duration::from_secs(150);
-
-/// Who is told by a wake-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Who {
-    Push(usize),
-    Pull(usize),
-    Session(usize),
-}
-
-/// A wake-up that was fired and not heard yet.
-#[derive(Clone, Copy, Debug)]
-struct Call {
-    who: Who,
-    pipe: usize,
-    read: bool,
-}
-
-/// An owner whose wake-ups wait until it is their turn.
-struct Bell {
-    who: Who,
-    calls: Arc<Mutex<VecDeque<Call>>>,
-}
-
-impl Bell {
-    fn ring(&self, pipe: usize, read: bool) {
-        let who = self.who;
-        self.calls.lock().push_back(Call { who, pipe, read });
-    }
-}
-
-impl Owner for Bell {
-    fn activate_read(self: Arc<Self>, pipe: usize) {
-        self.ring(pipe, true);
-    }
-
-    fn activate_write(self: Arc<Self>, pipe: usize) {
-        self.ring(pipe, false);
-    }
-}
-
-/// A socket: a pattern, its pipes, and an application that sends or receives all the time.
-struct Socket<P> {
-    pattern: P,
-    pipes: Pipes,
-    /// Pipes whose far end is gone, to be removed once they are read.
-    gone: Vec<usize>,
-    /// The application waits until it is told.
-    asleep: bool,
-    limits: PipeLimits,
-    config: Arc<Config>,
-    /// The traffic of pipes that were removed, and what was taken back from them.
-    past: Traffic,
-    reclaimed: u64,
-}
-
-impl<P: Pattern> Socket<P> {
-    fn new(rng: &mut Rng, options: &LinkOptions) -> Self {
-        let limits = Limits::new(rng.pick(&[1, 2, 3, 10, 1000, 0]), rng.pick(&[0, 0, 500, 20_000]));
-        Self {
-            pattern: P::default(),
-            pipes: Pipes::default(),
-            gone: Vec::new(),
-            asleep: false,
-            limits: PipeLimits {
-                send: limits,
-                recv: limits,
-                conflate: false,
-            },
-            config: Arc::new(Config::new(P::TYPE, options)),
-            past: Traffic::default(),
-            reclaimed: 0,
-        }
-    }
-
-    /// Makes a pipe and returns its far end.
-    fn attach(&mut self, who: Who, calls: &Arc<Mutex<VecDeque<Call>>>) -> Hold {
-        let (mut near, end) = pair(self.limits);
-        let pipe = self.pipes.vacant_key();
-        near.set_owner(Some(address(who, pipe, calls)));
-        self.pipes.insert(near);
-        self.pattern.attach(pipe);
-        self.asleep = false;
-        Hold { pipe, end }
-    }
-
-    fn hear(&mut self, call: Call) {
-        if call.read {
-            self.pattern.activate_read(call.pipe);
-        } else {
-            self.pattern.activate_write(call.pipe);
-        }
-        self.asleep = false;
-    }
-
-    fn publish(&mut self, pipe: usize) {
-        fire_all(self.pipes.get_mut(pipe).and_then(PipeEnd::publish));
-    }
-
-    /// The far end of a pipe is gone; returns what it has not read.
-    fn lose(&mut self, pipe: usize) -> VecDeque<Message> {
-        let Some(near) = self.pipes.get_mut(pipe) else {
-            return VecDeque::new();
-        };
-        let rest = near.reclaim();
-        self.reclaimed += rest.len() as u64;
-        if near.is_finished() {
-            self.remove(pipe);
-        } else {
-            self.gone.push(pipe);
-            self.pattern.activate_read(pipe);
-            self.asleep = false;
-        }
-        rest
-    }
-
-    fn remove(&mut self, pipe: usize) {
-        self.pattern.detach(pipe);
-        if let Some(near) = self.pipes.remove(pipe) {
-            self.past.merge(&near.traffic());
-        }
-    }
-
-    fn traffic(&self) -> Traffic {
-        let mut all = self.past.clone();
-        for (_, near) in self.pipes.iter() {
-            all.merge(&near.traffic());
-        }
-        all
-    }
-
-    /// No pipe ever holds more messages than its high-water mark.
-    fn check_limits(&self) {
-        for (_, near) in self.pipes.iter() {
-            let traffic = near.traffic();
-            assert!(traffic.queued <= self.limits.send.messages);
-            assert!(traffic.unread <= self.limits.recv.messages);
-        }
-    }
-}
-
-fn address(who: Who, pipe: usize, calls: &Arc<Mutex<VecDeque<Call>>>) -> Address {
-    let calls = Arc::clone(calls);
-    Address {
-        owner: Arc::new(Bell { who, calls }),
-        pipe,
-    }
-}
 
 /// Two sockets of which one connects to the other, for ever.
 struct Route {
@@ -455,7 +308,11 @@ impl World {
         }
         let (low, high) = self.links.split_at_mut(side | 1);
         let (even, odd) = (&mut low[side & !1], &mut high[0]);
-        let (input, output) = if side % 2 == 0 { (even, odd) } else { (odd, even) };
+        let (input, output) = if side.is_multiple_of(2) {
+            (even, odd)
+        } else {
+            (odd, even)
+        };
         let mut around = Surroundings {
             input,
             output,
@@ -477,11 +334,11 @@ impl World {
         match result {
             Ok(false) => true,
             Ok(true) => {
-                self.end(side, DisconnectReason::Local);
+                self.end(side, &DisconnectReason::Local);
                 false
             }
             Err(reason) => {
-                self.end(side, reason);
+                self.end(side, &reason);
                 false
             }
         }
@@ -495,7 +352,7 @@ impl World {
             let (push, pull) = (self.routes[route].push, self.routes[route].pull);
             let mut hold = match self.sessions[side].waiting.take() {
                 Some(hold) => hold,
-                None if side % 2 == 0 => self.pushes[push].attach(Who::Push(push), &self.calls),
+                None if side.is_multiple_of(2) => self.pushes[push].attach(Who::Push(push), &self.calls),
                 None => self.pulls[pull].attach(Who::Pull(pull), &self.calls),
             };
             let owner = address(Who::Session(side), hold.pipe, &self.calls);
@@ -506,16 +363,16 @@ impl World {
     }
 
     /// A connection ends on one side; the other side will notice.
-    fn end(&mut self, side: usize, reason: DisconnectReason) {
+    fn end(&mut self, side: usize, reason: &DisconnectReason) {
         self.note(mix(format!("{reason:?}").len() as u64));
         let session = &mut self.sessions[side];
         session.alive = false;
         self.links[side].abandoned = true;
         self.links[side ^ 1].ended = true;
         let conn = &mut self.conns[side / 2];
-        conn.broken |= reason != DisconnectReason::Local;
+        conn.broken |= *reason != DisconnectReason::Local;
         let route = &mut self.routes[conn.route];
-        let dialed = route.push_dials == (side % 2 == 0);
+        let dialed = route.push_dials == (side.is_multiple_of(2));
         if dialed {
             route.connected = false;
             route.retry_at = self.now + Duration::from_millis(self.rng.between(1, 500) as u64);
@@ -527,13 +384,13 @@ impl World {
         if dialed {
             fire_all(hold.end.rest());
             route.rest = Some(hold);
-            if side % 2 == 0 {
+            if side.is_multiple_of(2) {
                 self.pushes[push].publish(pipe);
             }
             return;
         }
         fire_all(hold.end.close().into_iter().flatten());
-        if side % 2 == 0 {
+        if side.is_multiple_of(2) {
             for message in self.pushes[push].lose(pipe) {
                 self.ledger.peer_gone(&message);
             }
@@ -639,7 +496,7 @@ impl World {
     fn publish(&mut self, side: usize) {
         let push = self.routes[self.conns[side / 2].route].push;
         if let Some(hold) = &self.sessions[side].hold
-            && side % 2 == 0
+            && side.is_multiple_of(2)
         {
             self.pushes[push].publish(hold.pipe);
         }
