@@ -1,11 +1,11 @@
 //! The parts that `benches/` measures one by one; not part of the library.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::options::Options;
 use crate::pipe::{Limits, PipeEnd, PipeLimits, Wakes, pair};
+use crate::queue::Queue;
 use crate::zmtp::{Batch, Config, Connection, Room};
 use crate::{Message, SocketType};
 
@@ -15,7 +15,7 @@ pub struct Codec {
     push: Connection,
     pull: Connection,
     batch: Batch,
-    inbox: VecDeque<Message>,
+    inbox: Queue,
     now: Instant,
 }
 
@@ -32,7 +32,7 @@ impl Codec {
             push: start(SocketType::Push),
             pull: start(SocketType::Pull),
             batch: Batch::new(),
-            inbox: VecDeque::new(),
+            inbox: Queue::new(),
             now,
         };
         while !(codec.push.is_ready() && codec.pull.is_ready()) {
@@ -66,7 +66,7 @@ impl Codec {
             .pull
             .handle_input(bytes, &mut room, &mut self.inbox, self.now);
         debug_assert!(result.is_ok(), "{result:?}");
-        let count = self.inbox.len();
+        let count = usize::try_from(self.inbox.load().messages).unwrap_or(usize::MAX);
         self.inbox.clear();
         count
     }
@@ -76,7 +76,7 @@ fn transfer(from: &mut Connection, to: &mut Connection, now: Instant) {
     let mut batch = Batch::new();
     from.poll_transmit(&mut batch);
     let mut room = Room::UNBOUNDED;
-    let result = to.handle_input(&take_bytes(&mut batch), &mut room, &mut VecDeque::new(), now);
+    let result = to.handle_input(&take_bytes(&mut batch), &mut room, &mut Queue::new(), now);
     debug_assert!(result.is_ok(), "{result:?}");
 }
 
@@ -124,11 +124,10 @@ impl Pipe {
         self.writer.send(&mut Some(message)).is_ok()
     }
 
-    /// Pushes messages together, as a session does; those without room stay.
-    #[inline]
-    pub fn push_all(&mut self, messages: &mut VecDeque<Message>) {
+    /// Pushes messages together, as a session does.
+    pub fn push_all(&mut self, messages: impl IntoIterator<Item = Message>) {
         // Nobody owns the ends, so nobody is to be woken.
-        drop(self.writer.push_all(messages));
+        drop(self.writer.push_all(&mut messages.into_iter().collect()));
     }
 
     /// Pops one message.

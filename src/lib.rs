@@ -96,6 +96,7 @@ mod options;
 mod pattern;
 mod peer;
 mod pipe;
+mod queue;
 mod reactor;
 #[cfg(test)]
 mod simulation;

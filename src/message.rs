@@ -117,26 +117,25 @@ impl Frame {
         }
     }
 
-    /// Makes a frame of the first `len` bytes of `padded`, or `None` if it has not so many.
-    ///
-    /// To copy a number of bytes that the compiler knows takes a few moves and no call. The padding that is copied
-    /// along is never seen again.
+    /// Returns a body that is stored inline, with its padding, and its length.
     #[inline]
-    pub(crate) fn from_padded(padded: &[u8; INLINE_CAPACITY], len: u8) -> Option<Self> {
-        let body = Inline(*padded);
-        let len = usize::from(len);
-        (len <= INLINE_CAPACITY).then_some(Self(FrameRepr::Inline { len, body }))
+    pub(crate) fn as_padded(&self) -> Option<(&[u8; INLINE_CAPACITY], u8)> {
+        match &self.0 {
+            FrameRepr::Inline { len, body } => Some((&body.0, u8::try_from(*len).ok()?)),
+            FrameRepr::Shared(_) => None,
+        }
     }
 
-    #[inline]
+    /// Makes a frame of a body that may be stored inline; `None` if it is too long.
+    #[inline(always)]
     fn inline(source: &[u8]) -> Option<Self> {
         let len = source.len();
         if len > INLINE_CAPACITY {
             return None;
         }
-        let mut body = [0; INLINE_CAPACITY];
+        let mut body = Inline([0; INLINE_CAPACITY]);
         // Moves of known sizes, largest first, take no call; this runs for every small message that is sent.
-        let (mut to, mut from) = (&mut body[..], source);
+        let (mut to, mut from) = (&mut body.0[..], source);
         move_chunk::<64>(&mut to, &mut from);
         move_chunk::<32>(&mut to, &mut from);
         move_chunk::<16>(&mut to, &mut from);
@@ -144,10 +143,7 @@ impl Frame {
         for (to, from) in to.iter_mut().zip(from) {
             *to = *from;
         }
-        Some(Self(FrameRepr::Inline {
-            len,
-            body: Inline(body),
-        }))
+        Some(Self(FrameRepr::Inline { len, body }))
     }
 }
 
@@ -329,6 +325,27 @@ impl Message {
             MessageRepr::One(frame) => Some(frame.as_slice()),
             MessageRepr::Many(_) => None,
         }
+    }
+
+    /// Returns the body of a message of one inline frame, with its padding, and its length.
+    #[inline]
+    pub(crate) fn as_padded(&self) -> Option<(&[u8; INLINE_CAPACITY], u8)> {
+        match &self.0 {
+            MessageRepr::One(frame) => frame.as_padded(),
+            MessageRepr::Many(_) => None,
+        }
+    }
+
+    /// Makes a message of one frame of the first `len` bytes of `padded`, or all of them if there are not so many.
+    ///
+    /// To copy a number of bytes that the compiler knows takes a few moves and no call. The padding that is copied
+    /// along is never seen again.
+    #[inline]
+    pub(crate) fn from_padded(padded: &[u8; INLINE_CAPACITY], len: u8) -> Self {
+        Self(MessageRepr::One(Frame(FrameRepr::Inline {
+            len: usize::from(len).min(INLINE_CAPACITY),
+            body: Inline(*padded),
+        })))
     }
 
     /// Returns the frames, giving up the message.

@@ -73,12 +73,6 @@ pub struct Count {
 }
 
 impl Count {
-    #[inline]
-    pub(crate) fn add(&mut self, bytes: usize) {
-        self.messages += 1;
-        self.bytes += bytes as u64;
-    }
-
     pub(crate) fn merge(&mut self, other: Self) {
         self.messages += other.messages;
         self.bytes += other.bytes;

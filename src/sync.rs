@@ -28,6 +28,65 @@ impl<T> Mutex<T> {
     }
 }
 
+/// A lock for what is only ever held for a moment: never across a system call, a wait, or a call into other code.
+///
+/// Every message passes two of these, and their unlocking is a plain store where that of [`Mutex`] is a second atomic
+/// exchange, for it must look for sleepers. Nobody sleeps here: whoever finds it locked spins, then yields, then rests
+/// for longer than any holder that is not itself kept from running needs.
+#[cfg(not(aqueduct_loom))]
+#[derive(Debug, Default)]
+pub(crate) struct BriefMutex<T>(spin::mutex::SpinMutex<T>);
+
+#[cfg(not(aqueduct_loom))]
+pub(crate) type BriefMutexGuard<'a, T> = spin::mutex::SpinMutexGuard<'a, T>;
+
+/// In a model all locks are alike.
+#[cfg(aqueduct_loom)]
+pub(crate) use {Mutex as BriefMutex, MutexGuard as BriefMutexGuard};
+
+#[cfg(not(aqueduct_loom))]
+impl<T> BriefMutex<T> {
+    /// Attempts before the holder is taken to be off its processor: a few times what a verb holds the lock for.
+    const SPINS: u32 = 128;
+    /// Attempts with a yield between them before the holder is taken to be one that a yield does not let run.
+    const YIELDS: u32 = 16;
+    /// The rest between later attempts.
+    const REST: Duration = Duration::from_micros(50);
+
+    pub(crate) fn new(value: T) -> Self {
+        Self(spin::mutex::SpinMutex::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> BriefMutexGuard<'_, T> {
+        match self.0.try_lock() {
+            Some(guard) => guard,
+            None => self.lock_slowly(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lock_slowly(&self) -> BriefMutexGuard<'_, T> {
+        let mut attempts = 0_u32;
+        loop {
+            if !self.0.is_locked()
+                && let Some(guard) = self.0.try_lock()
+            {
+                return guard;
+            }
+            attempts = attempts.saturating_add(1);
+            if attempts < Self::SPINS {
+                std::hint::spin_loop();
+            } else if attempts < Self::SPINS + Self::YIELDS {
+                std::thread::yield_now();
+            } else {
+                std::thread::sleep(Self::REST);
+            }
+        }
+    }
+}
+
 /// A condition variable.
 #[derive(Debug, Default)]
 pub(crate) struct Condvar(imp::Condvar);

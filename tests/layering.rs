@@ -14,16 +14,17 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 700;
 
 /// Plain data that every layer may know.
-const VALUES: [&str; 7] = [
-    "message", "endpoint", "options", "peer", "error", "stats", "monitor",
+const VALUES: [&str; 8] = [
+    "message", "queue", "endpoint", "options", "peer", "error", "stats", "monitor",
 ];
 
 /// Tools without a layer of their own: a table, and the locks (std's, or loom's).
 const TOOLS: [&str; 2] = ["slab", "sync"];
 
 /// Which module may use which others, beside itself and the values.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("message", &[]),
+    ("queue", &[]),
     ("endpoint", &[]),
     ("options", &[]),
     ("peer", &[]),
@@ -44,8 +45,8 @@ const MAY_USE: [(&str, &[&str]); 15] = [
 const TOP: [&str; 3] = ["bench_internals", "simulation", "socket"];
 
 /// What does without a clock, threads, `mio` or sockets of the system.
-const PURE: [&str; 9] = [
-    "message", "endpoint", "options", "peer", "stats", "monitor", "zmtp", "pipe", "pattern",
+const PURE: [&str; 10] = [
+    "message", "queue", "endpoint", "options", "peer", "stats", "monitor", "zmtp", "pipe", "pattern",
 ];
 
 const IMPURE: [&str; 7] = [

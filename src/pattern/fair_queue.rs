@@ -27,15 +27,15 @@ impl FairQueue {
     pub(crate) fn recv(
         &mut self,
         pipes: &mut Pipes,
+        message: &mut Option<Message>,
         wakes: &mut Wakes,
         finished: &mut Vec<usize>,
-    ) -> Option<Message> {
+    ) -> bool {
         while let Some(key) = self.line.front() {
             if let Some(pipe) = pipes.get_mut(key) {
-                let message = pipe.pop(wakes);
-                if message.is_some() {
+                if pipe.recv(message, wakes) {
                     self.line.rotate();
-                    return message;
+                    return true;
                 }
                 if pipe.is_finished() {
                     finished.push(key);
@@ -43,7 +43,7 @@ impl FairQueue {
             }
             self.line.leave();
         }
-        None
+        false
     }
 
     /// Tells whether some pipe has a message; pipes found empty leave the line.

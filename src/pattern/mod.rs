@@ -47,10 +47,17 @@ pub(crate) trait Pattern: Default + Send + 'static {
         false
     }
 
-    /// Receives the next message, if there is one. A pipe found closed and empty is put in `finished`.
-    fn recv(&mut self, pipes: &mut Pipes, wakes: &mut Wakes, finished: &mut Vec<usize>) -> Option<Message> {
-        let _ = (pipes, wakes, finished);
-        None
+    /// Receives the next message to an empty place, and tells whether there was one. A pipe found closed and empty is
+    /// put in `finished`.
+    fn recv(
+        &mut self,
+        pipes: &mut Pipes,
+        message: &mut Option<Message>,
+        wakes: &mut Wakes,
+        finished: &mut Vec<usize>,
+    ) -> bool {
+        let _ = (pipes, message, wakes, finished);
+        false
     }
 
     /// Tells whether a message could be sent now.

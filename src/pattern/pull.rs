@@ -34,8 +34,14 @@ impl Pattern for PullPattern {
     fn activate_write(&mut self, _pipe: usize) {}
 
     #[inline]
-    fn recv(&mut self, pipes: &mut Pipes, wakes: &mut Wakes, finished: &mut Vec<usize>) -> Option<Message> {
-        self.inbound.recv(pipes, wakes, finished)
+    fn recv(
+        &mut self,
+        pipes: &mut Pipes,
+        message: &mut Option<Message>,
+        wakes: &mut Wakes,
+        finished: &mut Vec<usize>,
+    ) -> bool {
+        self.inbound.recv(pipes, message, wakes, finished)
     }
 
     fn can_recv(&mut self, pipes: &mut Pipes) -> bool {
@@ -50,9 +56,16 @@ mod tests {
 
     fn drain(pull: &mut PullPattern, pipes: &mut Pipes) -> Vec<String> {
         let mut finished = Vec::new();
-        std::iter::from_fn(|| pull.recv(pipes, &mut Wakes::new(), &mut finished))
+        std::iter::from_fn(|| recv(pull, pipes, &mut finished))
             .map(|message| message[0].as_str().unwrap().to_owned())
             .collect()
+    }
+
+    fn recv(pull: &mut PullPattern, pipes: &mut Pipes, finished: &mut Vec<usize>) -> Option<Message> {
+        let mut message = None;
+        let came = pull.recv(pipes, &mut message, &mut Wakes::new(), finished);
+        assert_eq!(came, message.is_some());
+        message
     }
 
     #[test]
@@ -85,9 +98,9 @@ mod tests {
         assert!(far[0].push(Message::from("last")).is_ok());
         let _ = far[0].close();
         let mut finished = Vec::new();
-        assert!(pull.recv(&mut pipes, &mut Wakes::new(), &mut finished).is_some());
+        assert!(recv(&mut pull, &mut pipes, &mut finished).is_some());
         assert!(finished.is_empty());
-        assert!(pull.recv(&mut pipes, &mut Wakes::new(), &mut finished).is_none());
+        assert!(recv(&mut pull, &mut pipes, &mut finished).is_none());
         assert_eq!(finished, keys);
     }
 }

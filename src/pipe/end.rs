@@ -1,19 +1,19 @@
 //! The two ends of a pipe, each with its lane to write to, its lane to read from, and the batch it reads.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::ring::{Load, PushError, Ring};
+use super::ring::{PushError, Ring};
 use super::{Address, Limits, To, Wake, WakeReader, Wakes};
 use crate::message::Message;
+use crate::queue::{Load, Queue};
 use crate::stats::{DropReason, Traffic};
-use crate::sync::Mutex;
+use crate::sync::BriefMutex;
 
 /// What is staged at most, in weight: a batch of small messages.
 const STAGED_WEIGHT: u64 = 128 * 1024;
 
 /// A ring behind its lock, with whom to wake.
-struct Lane(Mutex<LaneState>);
+struct Lane(BriefMutex<LaneState>);
 
 struct LaneState {
     ring: Ring,
@@ -46,13 +46,13 @@ pub(crate) struct PipeEnd {
     tx: Arc<Lane>,
     rx: Arc<Lane>,
     /// Messages taken from the receiving lane and not read yet.
-    batch: VecDeque<Message>,
-    /// Messages read and not released yet.
-    read: Load,
-    /// How much is read before it is released.
-    step: Limits,
+    batch: Queue,
+    /// What was taken from the lane and not released: the batch, and what was read of it.
+    taken: Load,
+    /// What the batch comes down to before what was read is released.
+    floor: Limits,
     /// Messages sent while the reader lets a batch gather: they save the lane's lock.
-    staged: VecDeque<Message>,
+    staged: Queue,
     /// What may still be staged before it must be published.
     credit: Credit,
     /// How this end sleeps when the lane that it reads from is empty.
@@ -81,27 +81,27 @@ pub(crate) fn pair(limits: PipeLimits) -> (PipeEnd, PipeEnd) {
     let conflate = limits.conflate;
     let lane = |limits| {
         let ring = Ring::new(limits, conflate);
-        Arc::new(Lane(Mutex::new(LaneState {
+        Arc::new(Lane(BriefMutex::new(LaneState {
             ring,
             reader: None,
             writer: None,
         })))
     };
     let (there, back) = (lane(limits.send), lane(limits.recv));
-    let end = |tx: &Arc<Lane>, rx: &Arc<Lane>, step| PipeEnd {
+    let end = |tx: &Arc<Lane>, rx: &Arc<Lane>| PipeEnd {
         tx: Arc::clone(tx),
         rx: Arc::clone(rx),
-        batch: VecDeque::new(),
-        staged: VecDeque::new(),
+        batch: Queue::new(),
+        staged: Queue::new(),
         credit: Credit::default(),
-        read: Load::default(),
-        step,
+        taken: Load::default(),
+        floor: Limits {
+            messages: 0,
+            bytes: 0,
+        },
         sleep: WakeReader::OnPush,
     };
-    (
-        end(&there, &back, limits.recv.step()),
-        end(&back, &there, limits.send.step()),
-    )
+    (end(&there, &back), end(&back, &there))
 }
 
 impl PipeEnd {
@@ -134,9 +134,7 @@ impl PipeEnd {
         {
             self.credit.messages -= 1;
             self.credit.bytes -= weight;
-            if let Some(message) = message.take() {
-                self.staged.push_back(message);
-            }
+            self.staged.push_from(message);
             return Ok(None);
         }
         self.send_through(message)
@@ -146,32 +144,25 @@ impl PipeEnd {
     /// is room for it if anything was staged: the credit leaves one place.
     fn send_through(&mut self, slot: &mut Option<Message>) -> Result<Option<Wake>, PushError> {
         self.credit = Credit::default();
-        let Some(message) = slot.take() else {
-            return Ok(None);
-        };
+        let weight = slot.as_ref().map_or(0, Message::weight) as u64;
         let mut lane = self.tx.0.lock();
         if self.staged.is_empty()
             && lane.ring.is_gathering()
             && let Some((messages, bytes)) = lane.ring.room().filter(|(messages, _)| *messages > 1)
         {
-            let bytes = bytes.min(STAGED_WEIGHT).saturating_sub(message.weight() as u64);
+            let bytes = bytes.min(STAGED_WEIGHT).saturating_sub(weight);
             if bytes > 0 {
                 self.credit = Credit {
                     messages: messages - 1,
                     bytes,
                 };
-                self.staged.push_back(message);
+                self.staged.push_from(slot);
                 return Ok(None);
             }
         }
         let staged_due = !self.staged.is_empty() && lane.ring.push_all(&mut self.staged);
-        match lane.ring.push(message) {
-            Ok(due) => Ok(lane.wake_reader_if(due || staged_due)),
-            Err((error, message)) => {
-                *slot = Some(message);
-                Err(error)
-            }
-        }
+        let due = lane.ring.push(slot)?;
+        Ok(lane.wake_reader_if(due || staged_due))
     }
 
     /// Publishes what is staged, and stages nothing more before the lane has been asked again.
@@ -186,7 +177,7 @@ impl PipeEnd {
     }
 
     /// Sends messages for which [`room`](Self::room) was asked before; to nobody, if the reader is gone.
-    pub(crate) fn push_all(&mut self, messages: &mut VecDeque<Message>) -> Option<Wake> {
+    pub(crate) fn push_all(&mut self, messages: &mut Queue) -> Option<Wake> {
         let mut lane = self.tx.0.lock();
         if lane.ring.is_reader_closed() {
             messages.clear();
@@ -209,42 +200,61 @@ impl PipeEnd {
     /// Reads a message; the other end may have to be woken either way. Without a message, this end now sleeps.
     #[inline]
     pub(crate) fn pop(&mut self, wakes: &mut Wakes) -> Option<Message> {
-        let message = self.batch(wakes).pop_front()?;
-        self.note_read(Load::of(&message), wakes);
-        Some(message)
+        let mut slot = None;
+        self.recv(&mut slot, wakes);
+        slot
     }
 
-    /// Returns what can be read without asking the lane. If it is empty, this end now sleeps. Whoever takes messages
-    /// out says so with [`note_run`](Self::note_run).
+    /// Reads a message to an empty place, and tells whether there was one; like [`pop`](Self::pop).
     #[inline]
-    pub(crate) fn batch(&mut self, wakes: &mut Wakes) -> &mut VecDeque<Message> {
-        if self.batch.is_empty()
-            && let Some(wake) = self.refill()
-        {
-            wakes.push(wake);
+    pub(crate) fn recv(&mut self, slot: &mut Option<Message>, wakes: &mut Wakes) -> bool {
+        self.fetch(wakes);
+        let came = self.batch.pop_into(slot);
+        if came {
+            self.note_read(wakes);
         }
-        &mut self.batch
+        came
     }
 
-    /// Takes note that messages of one frame each were taken out of the [`batch`](Self::batch).
-    pub(crate) fn note_run(&mut self, messages: u64, bytes: u64, wakes: &mut Wakes) {
-        self.note_read(Load::of_singles(messages, bytes), wakes);
+    /// Reads messages that lie packed, up to `limit` bytes of them, and returns how many. There are none if the next
+    /// message is not of that kind, or there is no next message; in that case this end now sleeps.
+    pub(crate) fn pop_run(&mut self, limit: usize, sink: impl FnMut(&[u8]), wakes: &mut Wakes) -> u64 {
+        self.fetch(wakes);
+        let load = self.batch.pop_run(limit, sink);
+        if load.messages > 0 {
+            self.note_read(wakes);
+        }
+        load.messages
+    }
+
+    /// Takes what the lane has, if there is nothing left from before.
+    #[inline]
+    fn fetch(&mut self, wakes: &mut Wakes) {
+        if self.batch.is_empty() {
+            self.refill(wakes);
+        }
     }
 
     #[inline]
-    fn note_read(&mut self, load: Load, wakes: &mut Wakes) {
-        self.read.add(load);
+    fn note_read(&mut self, wakes: &mut Wakes) {
+        let left = self.batch.load();
         // At the low-water mark for the writer's sake, and with the last message so that the counters are true.
-        if (self.batch.is_empty() || self.read.reaches(self.step))
-            && let Some(wake) = self.release()
-        {
-            wakes.push(wake);
+        if left.messages <= self.floor.messages || left.weight() <= self.floor.bytes {
+            self.release_to(wakes);
         }
     }
 
-    /// Tells whether there is a message to read, and goes to sleep if not.
+    #[inline(never)]
+    fn release_to(&mut self, wakes: &mut Wakes) {
+        wakes.extend(self.release());
+    }
+
+    /// Tells whether there is a message to read, and goes to sleep if not. What was read before is released later.
     pub(crate) fn is_readable(&mut self) -> bool {
-        !self.batch.is_empty() || self.rx.0.lock().ring.take(&mut self.batch, self.sleep)
+        if self.batch.is_empty() {
+            self.take();
+        }
+        !self.batch.is_empty()
     }
 
     /// The reader waits for something else, after which it will look by itself.
@@ -254,12 +264,14 @@ impl PipeEnd {
 
     /// Lets go of what was read, ahead of the low-water mark.
     pub(crate) fn release(&mut self) -> Option<Wake> {
-        if self.read.messages == 0 {
+        let read = self.read();
+        if read.messages == 0 {
             return None;
         }
         let mut lane = self.rx.0.lock();
-        let due = lane.ring.release(std::mem::take(&mut self.read));
-        self.step = lane.ring.limits().step();
+        let due = lane.ring.release(read);
+        self.taken = self.batch.load();
+        self.floor = floor(self.taken, lane.ring.limits());
         lane.wake_writer_if(due)
     }
 
@@ -287,6 +299,7 @@ impl PipeEnd {
         let wake = self.release();
         let mut lane = self.rx.0.lock();
         lane.ring.put_back(&mut self.batch);
+        self.taken = Load::default();
         lane.ring.forget_reader();
         drop(lane);
         self.set_owner(None);
@@ -299,13 +312,14 @@ impl PipeEnd {
         let finished = self.finish();
         let mut lane = self.rx.0.lock();
         lane.ring.put_back(&mut self.batch);
+        self.taken = Load::default();
         let due = lane.ring.close_reader();
         let closed = lane.wake_writer_if(due);
         [released, finished, closed]
     }
 
     /// Takes back what the other end has not read; meant for when it never will.
-    pub(crate) fn reclaim(&mut self) -> VecDeque<Message> {
+    pub(crate) fn reclaim(&mut self) -> Queue {
         // Nobody is left to be woken.
         drop(self.publish());
         self.tx.0.lock().ring.reclaim()
@@ -327,7 +341,7 @@ impl PipeEnd {
         }
         let joined = rx.ring.limits().join(other.recv);
         let due = rx.ring.set_limits(joined);
-        self.step = joined.step();
+        self.floor = floor(self.taken, joined);
         [first, rx.wake_writer_if(due)]
     }
 
@@ -335,29 +349,51 @@ impl PipeEnd {
     pub(crate) fn traffic(&self) -> Traffic {
         let mut traffic = Traffic::default();
         let tx = self.tx.0.lock();
-        traffic.accepted = tx.ring.accepted().count();
+        let (mut accepted, staged) = (tx.ring.accepted(), self.staged.load());
+        accepted.add(staged);
+        traffic.accepted = accepted.count();
         traffic.handed = tx.ring.released().count();
-        for message in &self.staged {
-            traffic.accepted.add(message.byte_len());
-        }
-        traffic.queued = tx.ring.held().messages + self.staged.len() as u64;
+        traffic.queued = tx.ring.held().messages + staged.messages;
         traffic.queued_peak = tx.ring.peak();
         traffic.dropped.add(DropReason::Conflated, tx.ring.conflated());
         drop(tx);
         let rx = self.rx.0.lock();
         let mut received = rx.ring.released();
-        received.add(self.read);
+        received.add(self.read());
         traffic.received = received.count();
-        traffic.unread = rx.ring.held().messages - self.read.messages;
+        traffic.unread = rx.ring.held().messages - self.read().messages;
         traffic.unread_peak = rx.ring.peak();
         traffic
     }
 
-    fn refill(&mut self) -> Option<Wake> {
+    /// What was read and not released yet.
+    fn read(&self) -> Load {
+        let mut read = self.taken;
+        read.subtract(self.batch.load());
+        read
+    }
+
+    #[inline(never)]
+    fn refill(&mut self, wakes: &mut Wakes) {
+        wakes.extend(self.release());
+        self.take();
+    }
+
+    /// Takes what the lane has to the empty batch.
+    fn take(&mut self) {
         let mut lane = self.rx.0.lock();
-        let due = lane.ring.release(std::mem::take(&mut self.read));
-        let wake = lane.wake_writer_if(due);
         lane.ring.take(&mut self.batch, self.sleep);
-        wake
+        let batch = self.batch.load();
+        self.taken.add(batch);
+        self.floor = floor(batch, lane.ring.limits());
+    }
+}
+
+/// What a batch comes down to before what was read is released: a step below what there was.
+fn floor(taken: Load, limits: Limits) -> Limits {
+    let step = limits.step();
+    Limits {
+        messages: taken.messages.saturating_sub(step.messages),
+        bytes: taken.weight().saturating_sub(step.bytes),
     }
 }

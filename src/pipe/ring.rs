@@ -1,13 +1,7 @@
 //! The queue of one direction of a pipe: bounded by messages and bytes, with the flags of who sleeps. Knows no lock.
 
-use std::collections::VecDeque;
-
-use crate::message::{FRAME_OVERHEAD, Message};
-use crate::stats::Count;
-
-/// A queue that has grown past this many slots is shrunk once it is used for far less, so that a burst long ago does
-/// not keep its memory on every one of ten thousand idle pipes.
-const KEPT_SLOTS: usize = 64;
+use crate::message::Message;
+use crate::queue::{Load, Queue};
 
 /// How much a ring takes before it is full.
 ///
@@ -50,69 +44,10 @@ impl Limits {
         }
     }
 
-    fn reached_by(self, held: Load) -> bool {
+    /// Tells whether this much is as much as the limits allow.
+    #[inline]
+    pub(crate) fn reached_by(self, held: Load) -> bool {
         held.messages >= self.messages || held.weight() >= self.bytes
-    }
-}
-
-/// A number of messages, their frames and the bytes in their bodies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Load {
-    pub(crate) messages: u64,
-    frames: u64,
-    pub(crate) bytes: u64,
-}
-
-impl Load {
-    #[inline]
-    pub(crate) fn of(message: &Message) -> Self {
-        Self {
-            messages: 1,
-            frames: message.len() as u64,
-            bytes: message.byte_len() as u64,
-        }
-    }
-
-    /// The load of messages of one frame each.
-    pub(crate) fn of_singles(messages: u64, bytes: u64) -> Self {
-        Self {
-            messages,
-            frames: messages,
-            bytes,
-        }
-    }
-
-    #[inline]
-    pub(crate) fn add(&mut self, more: Self) {
-        self.messages += more.messages;
-        self.frames += more.frames;
-        self.bytes += more.bytes;
-    }
-
-    #[inline]
-    pub(crate) fn subtract(&mut self, less: Self) {
-        self.messages -= less.messages;
-        self.frames -= less.frames;
-        self.bytes -= less.bytes;
-    }
-
-    /// What counts against a limit in bytes.
-    #[inline]
-    pub(crate) fn weight(self) -> u64 {
-        self.bytes + self.frames * FRAME_OVERHEAD as u64
-    }
-
-    /// Tells whether a reader that has read this much owes the writer a word.
-    #[inline]
-    pub(crate) fn reaches(self, step: Limits) -> bool {
-        step.reached_by(self)
-    }
-
-    pub(crate) fn count(self) -> Count {
-        Count {
-            messages: self.messages,
-            bytes: self.bytes,
-        }
     }
 }
 
@@ -146,8 +81,7 @@ pub(crate) enum PushError {
 /// ```
 #[derive(Debug)]
 pub(crate) struct Ring {
-    queue: VecDeque<Message>,
-    queued_bytes: u64,
+    queue: Queue,
     limits: Limits,
     held: Load,
     accepted: Load,
@@ -166,8 +100,7 @@ pub(crate) struct Ring {
 impl Ring {
     pub(crate) fn new(limits: Limits, conflate: bool) -> Self {
         Self {
-            queue: VecDeque::new(),
-            queued_bytes: 0,
+            queue: Queue::new(),
             limits,
             held: Load::default(),
             accepted: Load::default(),
@@ -182,33 +115,31 @@ impl Ring {
         }
     }
 
-    /// Appends a message, and tells whether the reader must be woken.
+    /// Takes a message out of its place and appends it, and tells whether the reader must be woken.
     #[inline]
-    pub(crate) fn push(&mut self, message: Message) -> Result<bool, (PushError, Message)> {
+    pub(crate) fn push(&mut self, slot: &mut Option<Message>) -> Result<bool, PushError> {
         if self.reader_closed {
-            return Err((PushError::Closed, message));
+            return Err(PushError::Closed);
         }
         if self.is_full() {
             self.writer_waits = true;
-            return Err((PushError::Full, message));
+            return Err(PushError::Full);
         }
-        self.append(message);
+        if let Some(message) = slot {
+            self.count_in(Load::of(message));
+            self.queue.push_from(slot);
+            self.replace_older();
+            self.peak = self.peak.max(self.held.messages);
+        }
         Ok(self.reader_is_due())
     }
 
     /// Appends all messages, for whose number and size [`room`](Self::room) was asked before. With the reader gone they
     /// stay queued, to be reclaimed.
-    pub(crate) fn push_all(&mut self, messages: &mut VecDeque<Message>) -> bool {
-        if self.conflate {
-            messages.drain(..).for_each(|message| self.append(message));
-        } else {
-            messages.iter().for_each(|message| self.count_in(message));
-            if self.queue.is_empty() {
-                std::mem::swap(&mut self.queue, messages);
-            } else {
-                self.queue.append(messages);
-            }
-        }
+    pub(crate) fn push_all(&mut self, messages: &mut Queue) -> bool {
+        self.count_in(messages.load());
+        self.queue.append(messages);
+        self.replace_older();
         self.peak = self.peak.max(self.held.messages);
         !self.queue.is_empty() && self.reader_is_due()
     }
@@ -230,31 +161,25 @@ impl Ring {
 
     /// Moves everything that is queued into the reader's empty batch. If there is nothing, the reader goes to sleep
     /// with `sleep` as the condition to wake it.
-    pub(crate) fn take(&mut self, batch: &mut VecDeque<Message>, sleep: WakeReader) -> bool {
+    pub(crate) fn take(&mut self, batch: &mut Queue, sleep: WakeReader) -> bool {
         if self.queue.is_empty() {
             self.wake_reader = sleep;
             return false;
         }
         self.wake_reader = WakeReader::Never;
         std::mem::swap(&mut self.queue, batch);
-        self.queued_bytes = 0;
-        if self.queue.capacity() > KEPT_SLOTS && batch.len() < self.queue.capacity() / 8 {
-            self.queue.shrink_to(KEPT_SLOTS);
-        }
+        self.queue.forget_burst(batch);
         true
     }
 
     /// Puts back what a reader took and did not read, in front of what came since.
-    pub(crate) fn put_back(&mut self, batch: &mut VecDeque<Message>) {
+    pub(crate) fn put_back(&mut self, batch: &mut Queue) {
         if batch.is_empty() {
             return;
         }
-        self.queued_bytes += batch.iter().map(|message| message.byte_len() as u64).sum::<u64>();
         batch.append(&mut self.queue);
         std::mem::swap(&mut self.queue, batch);
-        if self.conflate {
-            self.begin_conflating();
-        }
+        self.replace_older();
     }
 
     /// Lets go of what the reader has read, and tells whether the writer must be woken.
@@ -269,11 +194,9 @@ impl Ring {
     }
 
     /// Takes out what is queued, for a writer whose reader will never read it.
-    pub(crate) fn reclaim(&mut self) -> VecDeque<Message> {
+    pub(crate) fn reclaim(&mut self) -> Queue {
         let rest = std::mem::take(&mut self.queue);
-        self.queued_bytes = 0;
-        rest.iter()
-            .for_each(|message| self.held.subtract(Load::of(message)));
+        self.held.subtract(rest.load());
         rest
     }
 
@@ -297,13 +220,7 @@ impl Ring {
     /// Keeps only the newest message from now on.
     pub(crate) fn begin_conflating(&mut self) {
         self.conflate = true;
-        let newest = self.queue.pop_back();
-        let replaced = self.reclaim().len();
-        self.conflated += replaced as u64;
-        if let Some(newest) = newest {
-            self.queued_bytes += newest.byte_len() as u64;
-            self.queue.push_back(newest);
-        }
+        self.replace_older();
     }
 
     /// Changes the limits; tells whether a waiting writer must be woken.
@@ -358,22 +275,22 @@ impl Ring {
     }
 
     #[inline]
-    fn append(&mut self, message: Message) {
-        if self.conflate {
-            let replaced = self.reclaim().len();
-            self.conflated += replaced as u64;
-        }
-        self.count_in(&message);
-        self.peak = self.peak.max(self.held.messages);
-        self.queue.push_back(message);
-    }
-
-    #[inline]
-    fn count_in(&mut self, message: &Message) {
-        let load = Load::of(message);
-        self.queued_bytes += load.bytes;
+    fn count_in(&mut self, load: Load) {
         self.held.add(load);
         self.accepted.add(load);
+    }
+
+    /// A conflating ring forgets all but the newest message.
+    #[inline]
+    fn replace_older(&mut self) {
+        if self.conflate && self.queue.load().messages > 1 {
+            let mut all = self.reclaim();
+            self.conflated += all.load().messages - 1;
+            if let Some(newest) = all.pop_newest() {
+                self.held.add(Load::of(&newest));
+                self.queue.push(newest);
+            }
+        }
     }
 
     #[inline]
@@ -381,7 +298,7 @@ impl Ring {
         let due = match self.wake_reader {
             WakeReader::Never => false,
             WakeReader::OnPush => true,
-            WakeReader::AtBytes(bytes) => self.queued_bytes >= bytes || self.is_full(),
+            WakeReader::AtBytes(bytes) => self.queue.load().bytes >= bytes || self.is_full(),
         };
         if due {
             self.wake_reader = WakeReader::Never;
@@ -404,25 +321,31 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::FRAME_OVERHEAD;
     use proptest::prelude::*;
 
     fn ring(messages: usize, bytes: usize) -> Ring {
         Ring::new(Limits::new(messages, bytes), false)
     }
 
+    fn push(ring: &mut Ring, message: impl Into<Message>) -> Result<bool, PushError> {
+        ring.push(&mut Some(message.into()))
+    }
+
+    fn all(queue: Queue) -> Vec<Message> {
+        queue.collect()
+    }
+
     fn fill(ring: &mut Ring) -> usize {
-        (0..)
-            .take_while(|_| ring.push(Message::from("m")).is_ok())
-            .count()
+        (0..).take_while(|_| push(ring, "m").is_ok()).count()
     }
 
     /// Takes and releases one message after the other, and tells after how many the writer was woken.
     fn drain_until_woken(ring: &mut Ring) -> Option<usize> {
-        let mut batch = VecDeque::new();
+        let mut batch = Queue::new();
         ring.take(&mut batch, WakeReader::OnPush);
         batch
-            .iter()
-            .position(|message| ring.release(Load::of(message)))
+            .position(|message| ring.release(Load::of(&message)))
             .map(|at| at + 1)
     }
 
@@ -442,8 +365,8 @@ mod tests {
     #[test]
     fn a_message_above_the_byte_limit_passes_an_empty_ring() {
         let mut ring = ring(10, 100);
-        assert!(ring.push(Message::from(vec![0; 5000])).is_ok());
-        assert!(matches!(ring.push(Message::new()), Err((PushError::Full, _))));
+        assert!(push(&mut ring, Message::from(vec![0; 5000])).is_ok());
+        assert!(matches!(push(&mut ring, Message::new()), Err(PushError::Full)));
         assert_eq!(drain_until_woken(&mut ring), Some(1));
     }
 
@@ -459,57 +382,57 @@ mod tests {
     #[test]
     fn a_writer_that_never_met_a_full_ring_is_not_woken() {
         let mut ring = ring(4, 0);
-        ring.push(Message::new()).unwrap();
+        push(&mut ring, Message::new()).unwrap();
         assert_eq!(drain_until_woken(&mut ring), None);
     }
 
     #[test]
     fn a_gathering_reader_wakes_for_a_batch_or_a_full_ring() {
         let mut ring = ring(3, 0);
-        ring.take(&mut VecDeque::new(), WakeReader::AtBytes(100));
-        assert_eq!(ring.push(Message::from("small")), Ok(false));
-        assert_eq!(ring.push(Message::from(vec![0; 100])), Ok(true), "a batch");
+        ring.take(&mut Queue::new(), WakeReader::AtBytes(100));
+        assert_eq!(push(&mut ring, Message::from("small")), Ok(false));
+        assert_eq!(push(&mut ring, Message::from(vec![0; 100])), Ok(true), "a batch");
         ring.reclaim();
-        ring.take(&mut VecDeque::new(), WakeReader::AtBytes(100));
-        assert_eq!(ring.push(Message::new()), Ok(false));
-        assert_eq!(ring.push(Message::new()), Ok(false));
-        assert_eq!(ring.push(Message::new()), Ok(true), "a full ring");
+        ring.take(&mut Queue::new(), WakeReader::AtBytes(100));
+        assert_eq!(push(&mut ring, Message::new()), Ok(false));
+        assert_eq!(push(&mut ring, Message::new()), Ok(false));
+        assert_eq!(push(&mut ring, Message::new()), Ok(true), "a full ring");
     }
 
     #[test]
     fn a_conflating_ring_keeps_the_newest_and_counts_the_rest() {
         let mut ring = Ring::new(Limits::new(1, 0), true);
         for body in ["1", "2", "3"] {
-            ring.push(Message::from(body)).unwrap();
+            push(&mut ring, Message::from(body)).unwrap();
         }
         assert_eq!(ring.conflated(), 2);
         assert_eq!(ring.held().messages, 1);
-        assert_eq!(ring.reclaim(), [Message::from("3")]);
+        assert_eq!(all(ring.reclaim()), [Message::from("3")]);
     }
 
     #[test]
     fn what_was_taken_can_be_put_back_in_order() {
         let mut ring = ring(10, 0);
-        let mut batch = VecDeque::new();
-        ring.push(Message::from("1")).unwrap();
-        ring.push(Message::from("2")).unwrap();
+        let mut batch = Queue::new();
+        push(&mut ring, Message::from("1")).unwrap();
+        push(&mut ring, Message::from("2")).unwrap();
         ring.take(&mut batch, WakeReader::OnPush);
-        ring.push(Message::from("3")).unwrap();
+        push(&mut ring, Message::from("3")).unwrap();
         ring.put_back(&mut batch);
-        assert_eq!(ring.reclaim(), ["1", "2", "3"].map(Message::from));
+        assert_eq!(all(ring.reclaim()), ["1", "2", "3"].map(Message::from));
         assert_eq!(ring.held(), Load::default());
     }
 
     #[test]
     fn a_burst_does_not_keep_its_memory() {
         let mut ring = ring(0, 0);
-        let mut batch = VecDeque::new();
+        let mut batch = Queue::new();
         for size in [5000, 1, 1, 1] {
-            (0..size).for_each(|_| assert!(ring.push(Message::new()).is_ok()));
+            (0..size).for_each(|_| assert!(push(&mut ring, Message::new()).is_ok()));
             ring.take(&mut batch, WakeReader::OnPush);
             batch.clear();
         }
-        assert!(ring.queue.capacity() <= 2 * KEPT_SLOTS && batch.capacity() <= 2 * KEPT_SLOTS);
+        assert!(ring.queue.capacity() + batch.capacity() < 20_000);
     }
 
     #[derive(Debug, Clone)]
@@ -538,7 +461,7 @@ mod tests {
         fn a_ring_is_a_bounded_fifo(hwm in 1..8usize, bytes in 100..2000usize, ops in ops()) {
             let mut ring = ring(hwm, bytes);
             let (mut sent, mut received) = (0u32, 0u32);
-            let mut batch = VecDeque::new();
+            let mut batch = Queue::new();
             let mut read = Load::default();
             for op in ops {
                 match op {
@@ -547,12 +470,12 @@ mod tests {
                         let full = held.messages >= hwm as u64 || held.weight() >= bytes as u64;
                         let mut body = vec![0; size.max(4)];
                         body[..4].copy_from_slice(&sent.to_le_bytes());
-                        prop_assert_eq!(ring.push(Message::from(body)).is_err(), full);
+                        prop_assert_eq!(push(&mut ring, Message::from(body)).is_err(), full);
                         sent += u32::from(!full);
                     }
                     Op::Take if batch.is_empty() => { ring.take(&mut batch, WakeReader::OnPush); }
                     Op::Take => {}
-                    Op::Read(count) => for message in batch.drain(..count.min(batch.len())) {
+                    Op::Read(count) => for message in batch.by_ref().take(count) {
                         prop_assert_eq!(&message[0][..4], &received.to_le_bytes()[..]);
                         received += 1;
                         read.add(Load::of(&message));

@@ -1,13 +1,12 @@
 //! The event loop: one turn runs timers, scheduled sources, and what the system reports.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 
 use super::waiter::Waiter;
 use super::{KICK, Reactor, Readiness};
-use crate::message::Message;
+use crate::queue::Queue;
 
 /// Events taken from the system at once; the others come in the next turn.
 const EVENTS_PER_TURN: usize = 256;
@@ -21,7 +20,7 @@ const READ_BUFFER: usize = 128 * 1024;
 /// Memory that sources use while the driver runs them, so that an idle one needs none.
 pub(crate) struct Scratch {
     pub(super) bytes: Vec<u8>,
-    pub(super) inbox: VecDeque<Message>,
+    pub(super) inbox: Queue,
     /// Started at the first need in a turn.
     pub(super) now: Instant,
 }
@@ -38,7 +37,7 @@ impl EventLoop {
     pub(super) fn new(poll: Poll) -> Self {
         let scratch = Scratch {
             bytes: vec![0; READ_BUFFER],
-            inbox: VecDeque::new(),
+            inbox: Queue::new(),
             now: Instant::now(),
         };
         Self {

@@ -1,6 +1,5 @@
 //! A session without a stream: it does with its links what `reactor::session` does with the system's.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
@@ -8,6 +7,7 @@ use smallvec::SmallVec;
 use super::link::{Arrived, Link};
 use super::rng::Rng;
 use crate::pipe::{PipeEnd, WakeReader, Wakes};
+use crate::queue::{self, Queue};
 use crate::zmtp::{Batch, Connection, Room};
 use crate::{DisconnectReason, Message};
 
@@ -114,6 +114,21 @@ impl Session {
     fn encode(&mut self, batch: &mut Batch, around: &mut Surroundings<'_>) {
         let Some(hold) = &mut self.hold else { return };
         while batch.len() < BATCH_BYTES {
+            if self.connection.passes_packed(batch) {
+                let room = BATCH_BYTES - batch.len();
+                let mut passed = Queue::new();
+                let put = |run: &[u8]| {
+                    let (whole, load) = queue::measure(run, |_| true);
+                    assert_eq!(whole, run);
+                    passed.push_run(run, load);
+                    batch.put(run);
+                };
+                if hold.end.pop_run(room, put, &mut around.wakes) > 0 {
+                    around.handed.extend(passed);
+                    self.active = true;
+                    continue;
+                }
+            }
             let Some(message) = hold.end.pop(&mut around.wakes) else {
                 return;
             };
@@ -172,7 +187,7 @@ impl Session {
                 Arrived::End => return Err(DisconnectReason::PeerClosed),
             };
             body.extend_from_slice(&bytes);
-            let mut inbox = VecDeque::new();
+            let mut inbox = Queue::new();
             let mut room = Room::UNBOUNDED;
             let now = around.instant();
             let result = self
@@ -208,7 +223,7 @@ impl Session {
                 };
             }
             let was_ready = self.connection.is_ready();
-            let mut inbox = VecDeque::new();
+            let mut inbox = Queue::new();
             let now = around.instant();
             let result = self.connection.handle_input(rest, &mut room, &mut inbox, now);
             self.deliver(&mut inbox, around);
@@ -227,7 +242,7 @@ impl Session {
         !self.leftover.is_empty()
     }
 
-    fn deliver(&mut self, inbox: &mut VecDeque<Message>, around: &mut Surroundings<'_>) {
+    fn deliver(&mut self, inbox: &mut Queue, around: &mut Surroundings<'_>) {
         match &mut self.hold {
             Some(hold) if self.receives => around.wakes.extend(hold.end.push_all(inbox)),
             _ => inbox.clear(),

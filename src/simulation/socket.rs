@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::rng::Rng;
 use super::session::Hold;
-use crate::Message;
 use crate::options::LinkOptions;
 use crate::pattern::{Pattern, Pipes};
 use crate::pipe::{Address, Limits, Owner, PipeEnd, PipeLimits, fire_all, pair};
+use crate::queue::Queue;
 use crate::stats::Traffic;
 use crate::sync::Mutex;
 use crate::zmtp::Config;
@@ -111,12 +111,12 @@ impl<P: Pattern> Socket<P> {
     }
 
     /// The far end of a pipe is gone; returns what it has not read.
-    pub(super) fn lose(&mut self, pipe: usize) -> VecDeque<Message> {
+    pub(super) fn lose(&mut self, pipe: usize) -> Queue {
         let Some(near) = self.pipes.get_mut(pipe) else {
-            return VecDeque::new();
+            return Queue::new();
         };
         let rest = near.reclaim();
-        self.reclaimed += rest.len() as u64;
+        self.reclaimed += rest.load().messages;
         if near.is_finished() {
             self.remove(pipe);
         } else {

@@ -254,7 +254,10 @@ impl World {
     fn receive(&mut self, pull: usize) {
         let socket = &mut self.pulls[pull];
         let (mut wakes, mut finished) = (Wakes::new(), Vec::new());
-        let message = socket.pattern.recv(&mut socket.pipes, &mut wakes, &mut finished);
+        let mut message = None;
+        socket
+            .pattern
+            .recv(&mut socket.pipes, &mut message, &mut wakes, &mut finished);
         socket.asleep = message.is_none();
         for pipe in finished {
             if socket.gone.contains(&pipe) {

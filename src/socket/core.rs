@@ -18,7 +18,7 @@ use crate::peer::PeerInfo;
 use crate::pipe::{Limits, PipeLimits, Wakes};
 use crate::reactor::{Alarm, Dialer, LinkConfig, Listener, Reactor, Session, Waiter};
 use crate::stats::{DropReason, PeerStats, SocketStats, Traffic};
-use crate::sync::Mutex;
+use crate::sync::{BriefMutex, BriefMutexGuard};
 use crate::{Endpoint, zmtp};
 
 /// What all handles of a socket share.
@@ -32,7 +32,7 @@ pub(crate) struct Core<P: Pattern> {
     /// Set with the first endpoint that needs one.
     pub(super) reactor: OnceLock<Arc<Reactor>>,
     pub(super) journal: Journal,
-    pub(super) state: Mutex<State<P>>,
+    pub(super) state: BriefMutex<State<P>>,
 }
 
 /// What the socket's lock guards.
@@ -47,6 +47,8 @@ pub(super) struct State<P> {
     /// Those who wait for peers to come, or for the socket to be closed.
     pub(super) watchers: Waiters,
     pub(super) phase: Phase,
+    /// Notices that a verb owes when it unlocks; empty whenever the socket is not locked.
+    wakes: Wakes,
     /// The traffic of pipes that are gone.
     pub(super) gone: Traffic,
     /// Pipes found closed and empty, to be removed; kept here to keep its memory.
@@ -144,7 +146,7 @@ impl<P: Pattern> Core<P> {
             options,
             reactor: OnceLock::new(),
             journal: Journal::default(),
-            state: Mutex::new(State {
+            state: BriefMutex::new(State {
                 pattern: P::default(),
                 pipes: Pipes::default(),
                 peers: HashMap::new(),
@@ -153,6 +155,7 @@ impl<P: Pattern> Core<P> {
                 senders: Waiters::default(),
                 watchers: Waiters::default(),
                 phase: Phase::Open,
+                wakes: Wakes::new(),
                 gone: Traffic::default(),
                 finished: Vec::new(),
                 returned: Vec::new(),
@@ -169,30 +172,50 @@ impl<P: Pattern> Core<P> {
     /// Takes a message out of its place and sends it, if a pipe can take it now; tells whether it is closed if not.
     #[inline]
     pub(super) fn try_send(&self, message: &mut Option<Message>) -> Result<(), Unsent> {
-        let mut wakes = Wakes::new();
         let mut state = self.state.lock();
-        if state.phase != Phase::Open {
-            return Err(Unsent::Closed);
+        let sent = state.send(message);
+        if sent && state.wakes.is_empty() && state.senders.is_empty() {
+            return Ok(());
         }
-        let State { pattern, pipes, .. } = &mut *state;
-        let sent = pattern.send(pipes, message, &mut wakes);
+        Self::finish_send(state, sent)
+    }
+
+    /// What an attempt to send has to do beside, in most cases nothing.
+    #[inline(never)]
+    fn finish_send(mut state: BriefMutexGuard<'_, State<P>>, sent: bool) -> Result<(), Unsent> {
+        let open = state.phase == Phase::Open;
+        let wakes = std::mem::take(&mut state.wakes);
         let next = if state.senders.is_empty() {
             None
         } else {
             state.next_sender()
         };
         drop(state);
-        fire_few(wakes, next);
-        if sent { Ok(()) } else { Err(Unsent::Full) }
+        wakes.fire();
+        fire_signals(next);
+        match (sent, open) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Unsent::Full),
+            (false, false) => Err(Unsent::Closed),
+        }
     }
 
-    /// Receives a message if one is here.
+    /// Receives a message to an empty place, if one is here.
     #[inline]
-    pub(super) fn try_recv(&self) -> Result<Message, TryRecvError> {
-        let mut wakes = Wakes::new();
+    pub(super) fn try_recv(&self, message: &mut Option<Message>) -> Result<(), TryRecvError> {
         let mut state = self.state.lock();
-        let received = state.recv(&mut wakes);
-        let closed = state.phase != Phase::Open;
+        let came = state.recv(message);
+        if came && state.wakes.is_empty() && state.receivers.is_empty() {
+            return Ok(());
+        }
+        Self::finish_recv(state, came)
+    }
+
+    /// What an attempt to receive has to do beside, in most cases nothing.
+    #[inline(never)]
+    fn finish_recv(mut state: BriefMutexGuard<'_, State<P>>, came: bool) -> Result<(), TryRecvError> {
+        let open = state.phase == Phase::Open;
+        let wakes = std::mem::take(&mut state.wakes);
         let next = if state.receivers.is_empty() {
             None
         } else {
@@ -200,11 +223,11 @@ impl<P: Pattern> Core<P> {
         };
         drop(state);
         wakes.fire();
-        next.into_iter().for_each(Signal::fire);
-        match received {
-            Some(message) => Ok(message),
-            None if closed => Err(TryRecvError::Closed),
-            None => Err(TryRecvError::Empty),
+        fire_signals(next);
+        match (came, open) {
+            (true, _) => Ok(()),
+            (false, true) => Err(TryRecvError::Empty),
+            (false, false) => Err(TryRecvError::Closed),
         }
     }
 
@@ -290,17 +313,23 @@ impl<P: Pattern> Core<P> {
 }
 
 impl<P: Pattern> State<P> {
+    #[inline]
+    fn send(&mut self, message: &mut Option<Message>) -> bool {
+        self.phase == Phase::Open && self.pattern.send(&mut self.pipes, message, &mut self.wakes)
+    }
+
     /// Receives from the pattern, and clears away pipes that turn out to be finished.
     #[inline]
-    fn recv(&mut self, wakes: &mut Wakes) -> Option<Message> {
+    fn recv(&mut self, message: &mut Option<Message>) -> bool {
         if self.phase != Phase::Open {
-            return None;
+            return false;
         }
-        let message = self.pattern.recv(&mut self.pipes, wakes, &mut self.finished);
+        let Self { pattern, pipes, .. } = self;
+        let came = pattern.recv(pipes, message, &mut self.wakes, &mut self.finished);
         if !self.finished.is_empty() {
             self.remove_finished();
         }
-        message
+        came
     }
 
     fn remove_finished(&mut self) {
@@ -339,7 +368,7 @@ impl<P: Pattern> State<P> {
             return;
         };
         let rest = end.reclaim();
-        let count = rest.len() as u64;
+        let count = rest.load().messages;
         if self.phase == Phase::Open {
             self.gone.dropped.add(reason, count);
         } else {
@@ -363,15 +392,6 @@ impl<P: Pattern> State<P> {
         all.extend(self.senders.tell_all());
         all.extend(self.watchers.tell_all());
         all
-    }
-}
-
-/// Fires what a verb has to fire, which is mostly nothing.
-#[inline]
-fn fire_few(wakes: Wakes, next: Option<Signal>) {
-    wakes.fire();
-    if let Some(next) = next {
-        next.fire();
     }
 }
 

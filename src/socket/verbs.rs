@@ -25,24 +25,24 @@ impl<P: Pattern> Core<P> {
     #[inline]
     pub(super) fn send(
         &self,
-        mut unsent: Option<Message>,
+        unsent: &mut Option<Message>,
         timeout: Option<Duration>,
     ) -> Result<(), SendError> {
-        match self.try_send(&mut unsent) {
+        match self.try_send(unsent) {
             Ok(()) => Ok(()),
             Err(_) => self.send_slowly(unsent, timeout),
         }
     }
 
     #[inline(never)]
-    fn send_slowly(&self, mut unsent: Option<Message>, timeout: Option<Duration>) -> Result<(), SendError> {
+    fn send_slowly(&self, unsent: &mut Option<Message>, timeout: Option<Duration>) -> Result<(), SendError> {
         let sent = self.wait_for(
             |state| &mut state.senders,
             State::next_sender,
             deadline(timeout),
-            || self.try_unsent(&mut unsent),
+            || self.try_unsent(unsent),
         );
-        sent.unwrap_or_else(|| Err(SendError::Timeout(unsent.unwrap_or_default())))
+        sent.unwrap_or_else(|| Err(SendError::Timeout(unsent.take().unwrap_or_default())))
     }
 
     pub(super) fn send_now(&self, message: Message) -> Result<(), TrySendError> {
@@ -54,11 +54,17 @@ impl<P: Pattern> Core<P> {
     }
 
     pub(super) fn recv(&self, timeout: Option<Duration>) -> Result<Message, RecvError> {
-        match self.try_recv() {
-            Ok(message) => return Ok(message),
-            Err(TryRecvError::Closed) => return Err(RecvError::Closed),
-            Err(TryRecvError::Empty) => {}
+        let mut message = None;
+        if self.try_recv(&mut message).is_ok()
+            && let Some(message) = message
+        {
+            return Ok(message);
         }
+        self.recv_slowly(timeout)
+    }
+
+    #[inline(never)]
+    fn recv_slowly(&self, timeout: Option<Duration>) -> Result<Message, RecvError> {
         let received = self.wait_for(
             |state| &mut state.receivers,
             State::next_receiver,
@@ -66,6 +72,12 @@ impl<P: Pattern> Core<P> {
             || self.try_received(),
         );
         received.unwrap_or(Err(RecvError::Timeout))
+    }
+
+    pub(super) fn recv_now(&self) -> Result<Message, TryRecvError> {
+        let mut message = None;
+        self.try_recv(&mut message)?;
+        message.ok_or(TryRecvError::Empty)
     }
 
     pub(super) fn wait_for_peers(&self, expected: usize, timeout: Duration) -> Result<(), WaitError> {
@@ -126,7 +138,7 @@ impl<P: Pattern> Core<P> {
     }
 
     fn try_received(&self) -> Option<Result<Message, RecvError>> {
-        match self.try_recv() {
+        match self.recv_now() {
             Ok(message) => Some(Ok(message)),
             Err(TryRecvError::Closed) => Some(Err(RecvError::Closed)),
             Err(TryRecvError::Empty) => None,
@@ -392,7 +404,7 @@ macro_rules! send_verbs {
             pub fn send(&self, message: impl Into<$crate::Message>) -> Result<(), $crate::SendError> {
                 self.0
                     .0
-                    .send(Some(message.into()), self.0.0.options.send_timeout)
+                    .send(&mut Some(message.into()), self.0.0.options.send_timeout)
             }
 
             /// Sends a message if a peer can take it now.
@@ -414,7 +426,7 @@ macro_rules! send_verbs {
                 message: impl Into<$crate::Message>,
                 timeout: ::std::time::Duration,
             ) -> Result<(), $crate::SendError> {
-                self.0.0.send(Some(message.into()), Some(timeout))
+                self.0.0.send(&mut Some(message.into()), Some(timeout))
             }
 
             /// Sends a message without blocking the thread: on any executor. If the future is dropped before it is
@@ -452,7 +464,7 @@ macro_rules! recv_verbs {
             ///
             /// None is here, or the socket is closed.
             pub fn try_recv(&self) -> Result<$crate::Message, $crate::TryRecvError> {
-                self.0.0.try_recv()
+                self.0.0.recv_now()
             }
 
             /// Receives the next message; waits for one at most this long.

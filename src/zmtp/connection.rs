@@ -16,6 +16,7 @@ use super::mechanism::Mechanism;
 use super::outbox::Outbox;
 use crate::message::FRAME_OVERHEAD;
 use crate::options::LinkOptions;
+use crate::queue::Queue;
 use crate::{DisconnectReason, Message, PeerInfo, RoutingId, SocketType};
 
 /// What all connections of a socket have in common.
@@ -154,7 +155,7 @@ impl Connection {
         &mut self,
         input: &[u8],
         room: &mut Room,
-        inbox: &mut VecDeque<Message>,
+        inbox: &mut Queue,
         now: Instant,
     ) -> Result<usize, DisconnectReason> {
         let mut rest = input;
@@ -190,7 +191,7 @@ impl Connection {
         &mut self,
         n: usize,
         room: &mut Room,
-        inbox: &mut VecDeque<Message>,
+        inbox: &mut Queue,
         now: Instant,
     ) -> Result<(), DisconnectReason> {
         self.open(())?;
@@ -278,20 +279,14 @@ impl Connection {
         }
     }
 
-    /// Appends messages from the front of `messages` where they lie, as long as each is one short frame and the batch
-    /// is below `limit` bytes. Returns how many, and the bytes of their bodies; if none, the next one is for
-    /// [`encode`](Self::encode) to take over.
-    pub(crate) fn encode_run(
-        &mut self,
-        messages: &mut VecDeque<Message>,
-        limit: usize,
-        out: &mut Batch,
-    ) -> (u64, u64) {
+    /// Prepares the batch for messages that need no encoding, for they lie packed in the form of frames; returns false
+    /// if this connection must encode each message.
+    pub(crate) fn passes_packed(&mut self, out: &mut Batch) -> bool {
         if !self.is_ready() {
-            return (0, 0);
+            return false;
         }
         self.poll_transmit(out);
-        out.put_run(messages, limit)
+        true
     }
 
     /// Appends a subscription, or takes one back, in the form that the peer understands.
@@ -420,7 +415,7 @@ impl Connection {
         &mut self,
         input: &mut &[u8],
         room: &mut Room,
-        inbox: &mut VecDeque<Message>,
+        inbox: &mut Queue,
         now: Instant,
     ) -> Result<(), DisconnectReason> {
         let State::Traffic(traffic) = &mut self.state else {

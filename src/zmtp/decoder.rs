@@ -1,11 +1,10 @@
 //! The decoder: cuts a stream of bytes into whole messages and commands, and keeps the unfinished one.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 
 use super::frame::{Header, MAX_HEADER};
 use super::limits::{self, Room, wide};
-use crate::message::FRAME_OVERHEAD;
+use crate::queue::{self, Queue};
 use crate::{DisconnectReason, Frame, Message};
 
 /// What the decoder lets through; the same for all connections of a socket, but for the handshake.
@@ -120,7 +119,7 @@ impl Decoder {
         input: &mut &'a [u8],
         rules: &Rules,
         room: &mut Room,
-        inbox: &mut VecDeque<Message>,
+        inbox: &mut Queue,
     ) -> Result<Step<'a>, DisconnectReason> {
         loop {
             if rules.admit_any_short_frame() && !self.is_mid_message() {
@@ -214,7 +213,7 @@ impl Decoder {
         input: &mut &'a [u8],
         rules: &Rules,
         room: &mut Room,
-        inbox: &mut VecDeque<Message>,
+        inbox: &mut Queue,
     ) -> Option<Step<'a>> {
         if frame.body.is_empty()
             && let Some((body, rest)) = input.split_at_checked(frame.total)
@@ -256,7 +255,7 @@ impl Decoder {
         more: bool,
         rules: &Rules,
         room: &mut Room,
-        inbox: &mut VecDeque<Message>,
+        inbox: &mut Queue,
     ) -> Option<Step<'static>> {
         if more {
             if self.parts.is_empty() {
@@ -277,7 +276,7 @@ impl Decoder {
             return Some(Step::OldSubscription(message));
         }
         room.take(message.weight());
-        inbox.push_back(message);
+        inbox.push(message);
         None
     }
 
@@ -311,7 +310,7 @@ impl Decoder {
         &mut self,
         rules: &Rules,
         room: &mut Room,
-        inbox: &mut VecDeque<Message>,
+        inbox: &mut Queue,
     ) -> Option<Step<'static>> {
         let mut frame = self.frame.take()?;
         debug_assert!(
@@ -328,23 +327,16 @@ impl Decoder {
     }
 }
 
-/// The fast path: takes messages of one short frame for as long as they are whole and there is room.
-fn take_short_messages(input: &mut &[u8], room: &mut Room, inbox: &mut VecDeque<Message>) {
-    let mut rest = *input;
-    let mut left = *room;
-    while let [0, len, after @ ..] = rest
-        && let Some((body, next)) = after.split_at_checked(usize::from(*len))
-        && left.is_open()
-    {
-        // The bytes after a short body serve as its padding, except near the end of the input.
-        let padded = after
-            .first_chunk()
-            .and_then(|padded| Frame::from_padded(padded, *len));
-        let part = padded.unwrap_or_else(|| Frame::copy_from_slice(body));
-        left.take(body.len().saturating_add(FRAME_OVERHEAD));
-        inbox.push_back(Message::from(part));
-        rest = next;
+/// The fast path: takes messages of one short frame in one piece, as long as they are whole and there is room.
+fn take_short_messages(input: &mut &[u8], room: &mut Room, inbox: &mut Queue) {
+    let bytes = *input;
+    let (run, load) = queue::measure(bytes, |load| {
+        load.messages < wide(room.messages) && load.weight() < wide(room.bytes)
+    });
+    if run.is_empty() {
+        return;
     }
-    *room = left;
-    *input = rest;
+    inbox.push_run(run, load);
+    room.take_all(load);
+    *input = bytes.get(run.len()..).unwrap_or_default();
 }

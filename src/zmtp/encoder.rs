@@ -123,7 +123,7 @@ impl Batch {
     }
 
     /// Appends bytes as they are.
-    pub(super) fn put(&mut self, bytes: &[u8]) {
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
         self.copied.extend_from_slice(bytes);
     }
 
@@ -141,24 +141,6 @@ impl Batch {
             Some(body) if body.len() < REFERENCE => self.put_small(0, body),
             _ => self.put_frames(message),
         }
-    }
-
-    /// Appends messages of one short frame from the front, up to `limit` bytes in all; returns how many, and the bytes
-    /// of their bodies. This loop runs for every small message that is sent.
-    pub(super) fn put_run(&mut self, messages: &mut VecDeque<Message>, limit: usize) -> (u64, u64) {
-        let (mut count, mut bytes) = (0_u64, 0_u64);
-        let mut room = limit.saturating_sub(self.len());
-        while room > 0
-            && let Some(body) = messages.front().and_then(Message::as_single)
-            && body.len() < REFERENCE
-        {
-            self.put_small(0, body);
-            room = room.saturating_sub(body.len().saturating_add(frame::MAX_HEADER));
-            count = count.saturating_add(1);
-            bytes = bytes.saturating_add(super::limits::wide(body.len()));
-            messages.pop_front();
-        }
-        (count, bytes)
     }
 
     #[inline]

@@ -1,6 +1,5 @@
 //! What the fuzzers run: claims about any input at all, which the tests check on inputs of their own as well.
 
-use std::collections::VecDeque;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use super::greeting;
 use super::limits::{Room, wide};
 use super::mechanism::Mechanism;
 use crate::options::LinkOptions;
+use crate::queue::Queue;
 use crate::{Message, SocketType};
 
 /// Few enough that the slots of the parts fit in the 64 KiB that a connection may hold beside four times its input.
@@ -111,7 +111,7 @@ pub(crate) fn decoder(data: &[u8]) {
 fn decode(bytes: &[u8], rules: &Rules, numbers: &mut Numbers<'_>) -> Digest {
     let mut decoder = Decoder::default();
     let mut digest = Digest::default();
-    let mut inbox = VecDeque::new();
+    let mut inbox = Queue::new();
     let mut rest = bytes;
     while !rest.is_empty() {
         if let Some((target, max)) = decoder.direct_target(rules) {
@@ -130,7 +130,7 @@ fn decode(bytes: &[u8], rules: &Rules, numbers: &mut Numbers<'_>) -> Digest {
         let result = decoder.run(&mut piece, rules, &mut a_little_room(), &mut inbox);
         rest = rest.get(len.saturating_sub(piece.len())..).unwrap_or_default();
         inbox
-            .drain(..)
+            .by_ref()
             .for_each(|message| fold(&mut digest.messages, &message));
         match result {
             Ok(Step::Command(body)) => fold(&mut digest.commands, &body),
@@ -191,7 +191,7 @@ pub(crate) fn prelude(ours: SocketType, minor: u8) -> Vec<u8> {
     let theirs = SocketType::ALL.into_iter().find(|theirs| theirs.talks_to(ours));
     let now = Instant::now();
     let mut peer = Connection::new(config(theirs.unwrap_or(ours)), now);
-    let mut ignored = (Room::UNBOUNDED, VecDeque::new());
+    let mut ignored = (Room::UNBOUNDED, Queue::new());
     let hello = greeting::emit(Mechanism::Null);
     assert_eq!(
         peer.handle_input(&hello, &mut ignored.0, &mut ignored.1, now),
@@ -297,7 +297,7 @@ fn feed(
     now: Instant,
     digest: &mut Digest,
 ) -> Result<(), crate::DisconnectReason> {
-    let mut inbox = VecDeque::new();
+    let mut inbox = Queue::new();
     let mut room = a_little_room();
     let result = if let Some((target, max)) = connection.direct_target() {
         assert!(max > 0 && max <= target.capacity() - target.len());
@@ -314,10 +314,8 @@ fn feed(
         }
         used.map(drop)
     };
-    assert!(inbox.len() <= a_little_room().messages);
-    inbox
-        .drain(..)
-        .for_each(|message| fold(&mut digest.messages, &message));
+    assert!(inbox.load().messages as usize <= a_little_room().messages);
+    inbox.for_each(|message| fold(&mut digest.messages, &message));
     while let Some(event) = connection.poll_event() {
         fold(&mut digest.events, &format!("{event:?}"));
     }
@@ -327,7 +325,7 @@ fn feed(
 /// A verdict is final, and there is nothing to wait for after it.
 fn check_verdict(connection: &mut Connection, digest: &Digest, now: Instant) {
     if !digest.verdict.is_empty() {
-        let mut inbox = VecDeque::new();
+        let mut inbox = Queue::new();
         let again = connection.handle_input(b"\0\0", &mut Room::UNBOUNDED.clone(), &mut inbox, now);
         assert_eq!(
             again.map_err(|reason| format!("{reason:?}")),

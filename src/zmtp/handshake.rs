@@ -12,12 +12,11 @@
 //! The only way to traffic leads through an [`Admitted`], the only way to that through the mechanism's judgement, and
 //! a judgement consumes the state it was made in: a peer that was denied has no state left from which to get on.
 
-use std::collections::VecDeque;
-
 use super::connection::Config;
 use super::decoder::{Decoder, Rules, Step};
 use super::greeting;
 use super::limits::{Room, SHOWN_TEXT};
+use crate::queue::Queue;
 use crate::{DisconnectReason, PeerInfo};
 
 /// What a state becomes after it has seen some input.
@@ -94,7 +93,7 @@ impl AwaitReady {
         config: &Config,
     ) -> Result<Progress<Self, Admitted>, Denied> {
         // No message passes these rules, so neither the room nor the inbox is ever used.
-        let (mut room, mut inbox) = (Room::UNBOUNDED, VecDeque::new());
+        let (mut room, mut inbox) = (Room::UNBOUNDED, Queue::new());
         match self
             .decoder
             .run(input, &Rules::HANDSHAKE, &mut room, &mut inbox)?

@@ -2,6 +2,7 @@
 
 use crate::DisconnectReason;
 use crate::message::FRAME_OVERHEAD;
+use crate::queue::Load;
 
 /// The longest frame before READY: 8 KiB of properties with their lengths fit twice.
 pub(super) const HANDSHAKE_FRAME: usize = 16 * 1024;
@@ -94,6 +95,13 @@ impl Room {
     pub(super) fn take(&mut self, weight: usize) {
         self.messages = self.messages.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(weight);
+    }
+
+    /// Accounts for many messages.
+    pub(super) fn take_all(&mut self, load: Load) {
+        let narrow = |count| usize::try_from(count).unwrap_or(usize::MAX);
+        self.messages = self.messages.saturating_sub(narrow(load.messages));
+        self.bytes = self.bytes.saturating_sub(narrow(load.weight()));
     }
 }
 

@@ -190,7 +190,7 @@ impl Session {
                 after.wakes.extend(link.end.push_all(&mut scratch.inbox));
             }
             _ => {
-                state.ignored += scratch.inbox.len() as u64;
+                state.ignored += scratch.inbox.load().messages;
                 scratch.inbox.clear();
             }
         }

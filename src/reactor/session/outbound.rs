@@ -243,11 +243,12 @@ impl Session {
     fn encode(&self, state: &mut State, batch: &mut Batch, after: &mut Aftermath) {
         let Some(link) = &mut state.link else { return };
         while batch.len() < BATCH_BYTES {
-            let messages = link.end.batch(&mut after.wakes);
-            let (mut count, bytes) = state.connection.encode_run(messages, BATCH_BYTES, batch);
-            if count > 0 {
-                link.end.note_run(count, bytes, &mut after.wakes);
-            } else {
+            let mut count = 0;
+            if state.connection.passes_packed(batch) {
+                let room = BATCH_BYTES - batch.len();
+                count = link.end.pop_run(room, |run| batch.put(run), &mut after.wakes);
+            }
+            if count == 0 {
                 let Some(message) = link.end.pop(&mut after.wakes) else {
                     return;
                 };

@@ -8,6 +8,7 @@ use super::super::decoder::{Decoder, Rules};
 use super::super::encoder::{MAX_SLICES, REFERENCE};
 use super::super::limits;
 use super::*;
+use crate::queue::Queue;
 
 fn slices(batch: &Batch) -> Vec<usize> {
     let mut slices: SmallVec<[IoSlice<'_>; MAX_SLICES]> = SmallVec::new();
@@ -67,7 +68,7 @@ fn rules() -> Rules {
     *Config::new(SocketType::Pull, &LinkOptions::default()).rules()
 }
 
-fn run(decoder: &mut Decoder, mut input: &[u8], inbox: &mut VecDeque<Message>) {
+fn run(decoder: &mut Decoder, mut input: &[u8], inbox: &mut Queue) {
     decoder
         .run(&mut input, &rules(), &mut Room::UNBOUNDED.clone(), inbox)
         .unwrap();
@@ -78,7 +79,7 @@ fn run(decoder: &mut Decoder, mut input: &[u8], inbox: &mut VecDeque<Message>) {
 fn buffers_grow_with_what_arrives() {
     const TOTAL: usize = 50 * 1024 * 1024;
     let mut decoder = Decoder::default();
-    let mut inbox = VecDeque::new();
+    let mut inbox = Queue::new();
     run(
         &mut decoder,
         &[&[2][..], &(TOTAL as u64).to_be_bytes()].concat(),
@@ -98,19 +99,16 @@ fn buffers_grow_with_what_arrives() {
         );
     }
     run(&mut decoder, &vec![7; TOTAL - arrived], &mut inbox);
-    assert_eq!(inbox[0].byte_len(), TOTAL);
-    assert_eq!(
-        inbox[0].frames()[0].as_ptr(),
-        buffer,
-        "the finished body was not moved"
-    );
+    let message = inbox.pop().unwrap();
+    assert_eq!(message.byte_len(), TOTAL);
+    assert_eq!(message[0].as_ptr(), buffer, "the finished body was not moved");
 }
 
 #[test]
 fn buffers_grow_with_what_is_fed() {
     const TOTAL: usize = 5 * 1024 * 1024;
     let mut decoder = Decoder::default();
-    let mut inbox = VecDeque::new();
+    let mut inbox = Queue::new();
     run(
         &mut decoder,
         &[&[2][..], &(TOTAL as u64).to_be_bytes()].concat(),
@@ -128,13 +126,13 @@ fn buffers_grow_with_what_is_fed() {
             decoder.reserved()
         );
     }
-    assert_eq!(inbox[0].byte_len(), TOTAL);
+    assert_eq!(inbox.load().bytes, TOTAL as u64);
 }
 
 #[test]
 fn a_peer_that_keeps_its_word_gets_its_buffer_at_once() {
     let mut decoder = Decoder::default();
-    let mut inbox = VecDeque::new();
+    let mut inbox = Queue::new();
     let message = frame(0, &vec![7; 200_000]);
     run(&mut decoder, &message[..9], &mut inbox);
     run(&mut decoder, &message[9..], &mut inbox);
@@ -147,51 +145,8 @@ fn a_peer_that_keeps_its_word_gets_its_buffer_at_once() {
 fn nothing_is_read_directly_that_is_nearly_there() {
     let mut decoder = Decoder::default();
     let message = frame(0, &vec![7; 10_000]);
-    run(&mut decoder, &message[..9], &mut VecDeque::new());
+    run(&mut decoder, &message[..9], &mut Queue::new());
     assert!(decoder.direct_target(&rules()).is_some());
-    run(&mut decoder, &message[9..3000], &mut VecDeque::new());
+    run(&mut decoder, &message[9..3000], &mut Queue::new());
     assert!(decoder.direct_target(&rules()).is_none());
-}
-
-/// Not a test but a measurement: `cargo test --release --lib speed -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn speed() {
-    const BATCH: usize = 1000;
-    const TURNS: usize = 2000;
-    let now = Instant::now();
-    for len in [0, 16, 64, 70, 100, 1000] {
-        let mut a = End::ready(SocketType::Push, 1, &LinkOptions::default(), now);
-        let mut b = End::ready(SocketType::Pull, 1, &LinkOptions::default(), now);
-        let message = Message::from(vec![7; len]);
-        let mut batch = Batch::new();
-        let mut queue = VecDeque::new();
-        // The best turn, because the machine may be busy with other things.
-        let (mut encoding, mut decoding) = (std::time::Duration::MAX, std::time::Duration::MAX);
-        for _ in 0..TURNS {
-            batch.clear();
-            queue.extend(std::iter::repeat_n(&message, BATCH).cloned());
-            let start = Instant::now();
-            while let Some(message) = queue.pop_front() {
-                a.connection.encode(message, &mut batch);
-            }
-            encoding = encoding.min(start.elapsed());
-            let mut slices: SmallVec<[IoSlice<'_>; MAX_SLICES]> = SmallVec::new();
-            batch.slices(&mut slices);
-            b.inbox.clear();
-            let start = Instant::now();
-            let mut room = Room::UNBOUNDED;
-            b.connection
-                .handle_input(&slices[0], &mut room, &mut b.inbox, start)
-                .unwrap();
-            decoding = decoding.min(start.elapsed());
-            assert_eq!(b.inbox.len(), BATCH);
-        }
-        let each = |all: std::time::Duration| all.as_nanos() as f64 / BATCH as f64;
-        println!(
-            "{len} bytes: encode {:.1} ns, decode {:.1} ns",
-            each(encoding),
-            each(decoding)
-        );
-    }
 }

@@ -15,6 +15,7 @@ use super::greeting;
 use super::mechanism::Mechanism;
 use super::*;
 use crate::options::LinkOptions;
+use crate::queue::Queue;
 use crate::{DisconnectReason, Message, SocketType};
 
 /// A connection with all that comes out of it.
@@ -46,11 +47,20 @@ impl End {
         end
     }
 
+    fn handle_input(
+        &mut self,
+        bytes: &[u8],
+        room: &mut Room,
+        now: Instant,
+    ) -> Result<usize, DisconnectReason> {
+        let mut inbox = Queue::new();
+        let result = self.connection.handle_input(bytes, room, &mut inbox, now);
+        self.inbox.extend(inbox);
+        result
+    }
+
     fn feed(&mut self, bytes: &[u8], now: Instant) -> Result<(), DisconnectReason> {
-        let mut room = Room::UNBOUNDED;
-        let result = self
-            .connection
-            .handle_input(bytes, &mut room, &mut self.inbox, now);
+        let result = self.handle_input(bytes, &mut Room::UNBOUNDED.clone(), now);
         while let Some(event) = self.connection.poll_event() {
             self.events.push(event);
         }

@@ -179,9 +179,7 @@ fn subscriptions_take_room() {
         messages: 3,
         bytes: 1000,
     };
-    let used = end
-        .connection
-        .handle_input(&bytes, &mut room, &mut end.inbox, now);
+    let used = end.handle_input(&bytes, &mut room, now);
     assert_eq!(used, Ok(3 * one.len()));
     assert_eq!((room.messages, room.bytes), (0, 1000 - 3 * 69));
 }
@@ -244,10 +242,12 @@ proptest! {
                 target.extend_from_slice(&rest[..n]);
                 prop_assert_eq!(target.as_ptr(), address, "the space was there");
                 rest = &rest[n..];
-                b.connection.handle_direct(n, &mut room, &mut b.inbox, now).unwrap();
+                let mut inbox = Queue::new();
+                b.connection.handle_direct(n, &mut room, &mut inbox, now).unwrap();
+                b.inbox.extend(inbox);
             } else {
                 let input = &rest[..piece.min(rest.len())];
-                let used = b.connection.handle_input(input, &mut room, &mut b.inbox, now).unwrap();
+                let used = b.handle_input(input, &mut room, now).unwrap();
                 prop_assert!(used == input.len() || !room.is_open());
                 rest = &rest[used..];
             }

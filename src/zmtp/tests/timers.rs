@@ -209,11 +209,7 @@ fn deafen(end: &mut End, now: Instant) {
         messages: 1,
         bytes: 1000,
     };
-    assert_eq!(
-        end.connection
-            .handle_input(&[0, 0, 0, 0], &mut room, &mut end.inbox, now),
-        Ok(2)
-    );
+    assert_eq!(end.handle_input(&[0, 0, 0, 0], &mut room, now), Ok(2));
 }
 
 #[test]

@@ -1,0 +1,464 @@
+//! A queue of messages in which short ones lie packed, one behind the other, with no slot or allocation of their own.
+
+use std::collections::VecDeque;
+
+use crate::message::{FRAME_OVERHEAD, INLINE_CAPACITY, Message};
+use crate::stats::Count;
+
+/// What a packed message takes beyond its body.
+const HEADER: usize = 2;
+
+/// The first byte of a packed message: the flags of a ZMTP frame that is short, a message, and the last of it.
+const PACKED: u8 = 0;
+
+/// Stands for the next message that is not packed. No ZMTP frame begins so.
+const LOOSE: u8 = u8::MAX;
+
+/// A queue that has grown past this many bytes is given up once it is used for far less, so that a burst long ago does
+/// not keep its memory on every one of ten thousand idle pipes.
+const KEPT_BYTES: usize = 4 * 1024;
+
+/// A number of messages, their frames and the bytes in their bodies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) messages: u64,
+    frames: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Load {
+    #[inline]
+    pub(crate) fn of(message: &Message) -> Self {
+        Self {
+            messages: 1,
+            frames: message.len() as u64,
+            bytes: message.byte_len() as u64,
+        }
+    }
+
+    /// The load of messages of one frame each.
+    #[inline]
+    pub(crate) fn of_singles(messages: u64, bytes: u64) -> Self {
+        Self {
+            messages,
+            frames: messages,
+            bytes,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, more: Self) {
+        self.messages += more.messages;
+        self.frames += more.frames;
+        self.bytes += more.bytes;
+    }
+
+    #[inline]
+    pub(crate) fn subtract(&mut self, less: Self) {
+        self.messages -= less.messages;
+        self.frames -= less.frames;
+        self.bytes -= less.bytes;
+    }
+
+    /// What counts against a limit in bytes.
+    #[inline]
+    pub(crate) fn weight(self) -> u64 {
+        self.bytes + self.frames * FRAME_OVERHEAD as u64
+    }
+
+    /// How many bytes messages of one short frame each take in their packed form.
+    #[inline]
+    fn packed(self) -> u64 {
+        self.bytes + self.messages * HEADER as u64
+    }
+
+    pub(crate) fn count(self) -> Count {
+        Count {
+            messages: self.messages,
+            bytes: self.bytes,
+        }
+    }
+}
+
+/// A first-in, first-out queue of messages.
+///
+/// ```text
+///   packed   00 len body  00 len body  FF  00 len body  FF
+///                                      │                │
+///   loose                              └► message       └► message
+/// ```
+///
+/// A message of one frame of at most 255 bytes is packed: copying that costs less than the allocation it saves, for one
+/// that is taken here and freed there, a batch later, is the dearest kind. The form is that of a short ZMTP frame, so that a run of messages enters and leaves a stream in one copy.
+/// Whoever puts in a run answers for its form; a bad one would read as the end of the queue, and harm nothing else.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Queue {
+    packed: Vec<u8>,
+    /// Where the first message begins; what is before it has been read.
+    start: usize,
+    loose: VecDeque<Message>,
+    load: Load,
+}
+
+impl Queue {
+    pub(crate) const fn new() -> Self {
+        Self {
+            packed: Vec::new(),
+            start: 0,
+            loose: VecDeque::new(),
+            load: Load {
+                messages: 0,
+                frames: 0,
+                bytes: 0,
+            },
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.load.messages == 0
+    }
+
+    /// What is in the queue.
+    #[inline]
+    pub(crate) fn load(&self) -> Load {
+        self.load
+    }
+
+    pub(crate) fn push(&mut self, message: Message) {
+        self.push_from(&mut Some(message));
+    }
+
+    /// Takes the message out of its place and appends it. A short one is copied from where it is, not moved.
+    #[inline]
+    pub(crate) fn push_from(&mut self, slot: &mut Option<Message>) {
+        let Some(message) = slot else { return };
+        if let Some((padded, len)) = message.as_padded() {
+            // A copy of a size that the compiler knows takes no call; what was too much is cut off again.
+            self.packed.reserve(HEADER + INLINE_CAPACITY);
+            self.packed.extend_from_slice(&[PACKED, len]);
+            self.packed.extend_from_slice(padded);
+            let too_much = INLINE_CAPACITY - usize::from(len).min(INLINE_CAPACITY);
+            self.packed.truncate(self.packed.len() - too_much);
+            self.load.add(Load::of_singles(1, u64::from(len)));
+            *slot = None;
+        } else if let Some(message) = slot.take() {
+            self.push_slowly(message);
+        }
+    }
+
+    #[inline(never)]
+    fn push_slowly(&mut self, message: Message) {
+        self.load.add(Load::of(&message));
+        match message.as_single().map(|body| (u8::try_from(body.len()), body)) {
+            Some((Ok(len), body)) => {
+                self.packed.reserve(HEADER + body.len());
+                self.packed.extend_from_slice(&[PACKED, len]);
+                self.packed.extend_from_slice(body);
+            }
+            _ => {
+                self.packed.push(LOOSE);
+                self.loose.push_back(message);
+            }
+        }
+    }
+
+    /// Appends a run of packed messages: short ZMTP frames, each whole and a message by itself, of this load.
+    pub(crate) fn push_run(&mut self, run: &[u8], load: Load) {
+        self.packed.extend_from_slice(run);
+        self.load.add(load);
+    }
+
+    /// Takes the first message.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<Message> {
+        let mut slot = None;
+        self.pop_into(&mut slot);
+        slot
+    }
+
+    /// Takes the first message to an empty place, where it is made: one that is moved as soon as it is written has the
+    /// processor wait for its own writes. Tells whether there was one.
+    #[inline]
+    pub(crate) fn pop_into(&mut self, slot: &mut Option<Message>) -> bool {
+        let Some([PACKED, len, rest @ ..]) = self.packed.get(self.start..) else {
+            return self.pop_loose(slot);
+        };
+        let body_len = usize::from(*len);
+        // What follows a short body serves as its padding, except near the end.
+        if let Some(padded) = rest.first_chunk()
+            && body_len <= INLINE_CAPACITY
+        {
+            *slot = Some(Message::from_padded(padded, *len));
+        } else {
+            *slot = rest.get(..body_len).map(Message::from);
+        }
+        self.start += HEADER + body_len;
+        self.load.subtract(Load::of_singles(1, u64::from(*len)));
+        if self.start == self.packed.len() {
+            self.clear();
+        }
+        true
+    }
+
+    #[inline(never)]
+    fn pop_loose(&mut self, slot: &mut Option<Message>) -> bool {
+        let Some(message) = self.loose.pop_front() else {
+            return false;
+        };
+        self.start += 1;
+        self.load.subtract(Load::of(&message));
+        *slot = Some(message);
+        if self.start == self.packed.len() {
+            self.clear();
+        }
+        true
+    }
+
+    /// Takes the packed messages at the front, up to about `limit` bytes and one at least, and returns them and their
+    /// load. There is nothing to take if the queue begins with a message that is not packed.
+    pub(crate) fn pop_run(&mut self, limit: usize, mut sink: impl FnMut(&[u8])) -> Load {
+        let rest = self.packed.get(self.start..).unwrap_or_default();
+        let (run, load) = if self.loose.is_empty() && rest.len() <= limit {
+            (rest, self.load)
+        } else {
+            let room = limit as u64;
+            measure(rest, |load| load.packed() < room)
+        };
+        sink(run);
+        self.start += run.len();
+        self.load.subtract(load);
+        if self.start == self.packed.len() {
+            self.clear();
+        }
+        load
+    }
+
+    /// Appends everything from another queue.
+    pub(crate) fn append(&mut self, other: &mut Self) {
+        if self.is_empty() {
+            std::mem::swap(self, other);
+            return;
+        }
+        self.packed
+            .extend_from_slice(other.packed.get(other.start..).unwrap_or_default());
+        self.loose.append(&mut other.loose);
+        self.load.add(other.load);
+        other.clear();
+    }
+
+    /// Takes the last message, in time proportional to the length of the queue.
+    pub(crate) fn pop_newest(&mut self) -> Option<Message> {
+        let mut newest = None;
+        while let Some(message) = self.pop() {
+            newest = Some(message);
+        }
+        newest
+    }
+
+    /// Drops all messages, and keeps the memory for others.
+    pub(crate) fn clear(&mut self) {
+        self.packed.clear();
+        self.start = 0;
+        self.loose.clear();
+        self.load = Load::default();
+    }
+
+    /// Gives up the memory of this empty queue if `used`, which stands for what it is used for now, is far less.
+    pub(crate) fn forget_burst(&mut self, used: &Self) {
+        let (kept, wanted) = (self.packed.capacity(), used.packed.len());
+        if kept > KEPT_BYTES && wanted < kept / 8 {
+            self.packed = Vec::new();
+        }
+        if self.loose.capacity() > KEPT_BYTES / size_of::<Message>()
+            && used.loose.len() < self.loose.capacity() / 8
+        {
+            self.loose = VecDeque::new();
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.packed.capacity() + self.loose.capacity() * size_of::<Message>()
+    }
+}
+
+impl Iterator for Queue {
+    type Item = Message;
+
+    fn next(&mut self) -> Option<Message> {
+        self.pop()
+    }
+}
+
+impl FromIterator<Message> for Queue {
+    fn from_iter<I: IntoIterator<Item = Message>>(messages: I) -> Self {
+        let mut queue = Self::new();
+        messages.into_iter().for_each(|message| queue.push(message));
+        queue
+    }
+}
+
+/// Returns the run of packed messages at the start of `bytes`, whole ones only, and its load; it goes on as long
+/// as `more` allows for, which is asked before each message with the load so far.
+#[inline]
+pub(crate) fn measure(bytes: &[u8], mut more: impl FnMut(Load) -> bool) -> (&[u8], Load) {
+    let mut rest = bytes;
+    let mut load = Load::default();
+    while let [PACKED, len, after @ ..] = rest
+        && let Some((_, next)) = after.split_at_checked(usize::from(*len))
+        && more(load)
+    {
+        load.add(Load::of_singles(1, u64::from(*len)));
+        rest = next;
+    }
+    (bytes.get(..bytes.len() - rest.len()).unwrap_or_default(), load)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn short_messages_lie_as_frames_do() {
+        let mut queue = Queue::new();
+        queue.push(Message::from("ab"));
+        queue.push(Message::from(vec![7; 255]));
+        let mut bytes = Vec::new();
+        let load = queue.pop_run(usize::MAX, |run| bytes.extend_from_slice(run));
+        assert_eq!(bytes, [&[0, 2, b'a', b'b', 0, 255][..], &[7; 255]].concat());
+        assert_eq!(load, Load::of_singles(2, 257));
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_run_ends_before_what_is_not_packed() {
+        let mut queue: Queue = [vec![1], vec![2; 256], vec![3]]
+            .into_iter()
+            .map(Message::from)
+            .collect();
+        queue.push(["a", "b"].into_iter().collect());
+        let mut runs = Vec::new();
+        assert_eq!(queue.pop_run(100, |run| runs.push(run.to_vec())).messages, 1);
+        assert_eq!(queue.pop_run(100, |run| runs.push(run.to_vec())).messages, 0);
+        assert_eq!(queue.pop().unwrap().byte_len(), 256);
+        assert_eq!(queue.pop_run(100, |run| runs.push(run.to_vec())).messages, 1);
+        assert_eq!(runs, [&[0, 1, 1][..], &[], &[0, 1, 3]]);
+        assert_eq!(queue.pop().unwrap().len(), 2);
+        assert!(queue.is_empty() && queue.pop().is_none());
+    }
+
+    #[test]
+    fn a_measured_run_has_whole_messages_only() {
+        assert_eq!(
+            measure(&[0, 1, 7, 0, 2, 7], |_| true),
+            (&[0, 1, 7][..], Load::of_singles(1, 1))
+        );
+        assert_eq!(measure(&[0, 0, 1, 0], |_| true).0, [0, 0], "a part of a message");
+        assert_eq!(measure(&[0, 0, 4, 0], |_| true).0, [0, 0], "a command");
+        assert_eq!(measure(&[0], |_| true).0, []);
+    }
+
+    #[test]
+    fn the_memory_of_a_burst_is_given_up() {
+        let (mut full, mut small): (Queue, Queue) = Default::default();
+        (0..1000).for_each(|_| full.push(Message::from([0; 64])));
+        (0..1000).for_each(|_| full.push(Message::from([0; 300])));
+        small.push(Message::from("one"));
+        full.clear();
+        full.forget_burst(&small);
+        assert_eq!(full.capacity(), 0);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Push(Vec<usize>),
+        Pop,
+        PopRun(usize),
+        Run(Vec<u8>),
+        Append(Vec<usize>),
+        Newest,
+    }
+
+    fn ops() -> impl Strategy<Value = Vec<Op>> {
+        let size = || prop_oneof![4 => 0..70usize, 1 => 250..260usize, 1 => Just(5000usize)];
+        let parts =
+            || prop_oneof![8 => prop::collection::vec(size(), 1), 1 => prop::collection::vec(size(), 2..4)];
+        let op = prop_oneof![
+            8 => parts().prop_map(Op::Push),
+            6 => Just(Op::Pop),
+            2 => (1..500usize).prop_map(Op::PopRun),
+            2 => prop::collection::vec(any::<u8>(), 0..5).prop_map(Op::Run),
+            1 => prop::collection::vec(size(), 0..4).prop_map(Op::Append),
+            1 => Just(Op::Newest),
+        ];
+        prop::collection::vec(op, 0..100)
+    }
+
+    proptest! {
+        /// Whatever enters in whatever way, a queue is a plain queue, and its load is that of its messages.
+        #[test]
+        fn a_queue_is_a_queue(ops in ops()) {
+            let (mut queue, mut model) = (Queue::new(), VecDeque::new());
+            let mut number = 0_u8;
+            let mut body = |size: usize| {
+                number = number.wrapping_add(1);
+                vec![number; size]
+            };
+            for op in ops {
+                match op {
+                    Op::Push(parts) => {
+                        let message: Message = parts.into_iter().map(&mut body).collect();
+                        model.push_back(message.clone());
+                        queue.push(message);
+                    }
+                    Op::Pop => prop_assert_eq!(queue.pop(), model.pop_front()),
+                    Op::PopRun(limit) => {
+                        let mut popped = Queue::new();
+                        let load = queue.pop_run(limit, |run| {
+                            let (whole, load) = measure(run, |_| true);
+                            assert_eq!(whole, run);
+                            popped.push_run(run, load);
+                        });
+                        prop_assert_eq!(load, popped.load());
+                        prop_assert!(popped.packed.len() < limit + 257);
+                        let short = |m: &Message| m.as_single().is_some_and(|body| body.len() < 256);
+                        prop_assert!(load.messages > 0 || !model.front().is_some_and(short));
+                        for message in popped {
+                            prop_assert_eq!(Some(message), model.pop_front());
+                        }
+                    }
+                    Op::Run(sizes) => {
+                        let (mut run, mut load) = (Vec::new(), Load::default());
+                        for size in sizes {
+                            let body = body(size.into());
+                            run.extend_from_slice(&[0, size]);
+                            run.extend_from_slice(&body);
+                            load.add(Load::of_singles(1, size.into()));
+                            model.push_back(Message::from(body));
+                        }
+                        queue.push_run(&run, load);
+                    }
+                    Op::Append(sizes) => {
+                        let more: Vec<_> = sizes.into_iter().map(|size| Message::from(body(size))).collect();
+                        model.extend(more.iter().cloned());
+                        let mut other: Queue = more.into_iter().collect();
+                        queue.append(&mut other);
+                        prop_assert!(other.is_empty() && other.pop().is_none());
+                    }
+                    Op::Newest => {
+                        prop_assert_eq!(queue.pop_newest(), model.pop_back());
+                        model.clear();
+                    }
+                }
+                let mut load = Load::default();
+                model.iter().for_each(|message| load.add(Load::of(message)));
+                prop_assert_eq!(queue.load(), load);
+                prop_assert_eq!(queue.is_empty(), model.is_empty());
+            }
+        }
+    }
+}
