@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 
+use super::spin::Spin;
 use super::waiter::Waiter;
 use super::{KICK, Reactor, Readiness};
 use crate::queue::Queue;
@@ -21,6 +22,8 @@ const READ_BUFFER: usize = 128 * 1024;
 pub(crate) struct Scratch {
     pub(super) bytes: Vec<u8>,
     pub(super) inbox: Queue,
+    /// Bytes read in this turn.
+    pub(super) read: usize,
     /// Started at the first need in a turn.
     pub(super) now: Instant,
 }
@@ -31,6 +34,7 @@ pub(crate) struct EventLoop {
     events: Events,
     scratch: Scratch,
     scheduled: Vec<usize>,
+    spin: Spin,
 }
 
 impl EventLoop {
@@ -38,6 +42,7 @@ impl EventLoop {
         let scratch = Scratch {
             bytes: vec![0; READ_BUFFER],
             inbox: Queue::new(),
+            read: 0,
             now: Instant::now(),
         };
         Self {
@@ -45,6 +50,7 @@ impl EventLoop {
             events: Events::with_capacity(EVENTS_PER_TURN),
             scratch,
             scheduled: Vec::new(),
+            spin: Spin::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
         }
     }
 
@@ -57,18 +63,19 @@ impl EventLoop {
         } else {
             self.prepare_poll(reactor, deadline, waiter)
         };
-        if let Err(error) = self.poll.poll(&mut self.events, timeout) {
-            // Interrupted by a signal (or out of memory for a moment): the next turn polls again.
-            debug_assert_eq!(error.kind(), std::io::ErrorKind::Interrupted, "{error}");
-            self.events.clear();
+        let began = self.scratch.now;
+        let spun = waiter.is_some() && timeout != Some(Duration::ZERO) && self.spin(began, timeout);
+        if !spun {
+            self.poll(timeout);
         }
         if !busy {
             reactor.mailbox.lock().polling = false;
+            self.scratch.now = Instant::now();
             if let Some(waiter) = waiter {
                 waiter.end_poll();
             }
-            self.scratch.now = Instant::now();
         }
+        self.scratch.read = 0;
         for event in &self.events {
             if event.token() == KICK {
                 continue;
@@ -80,6 +87,39 @@ impl EventLoop {
             };
             if let Some(source) = reactor.source(event.token().0) {
                 source.handle_ready(readiness, &mut self.scratch);
+            }
+        }
+        if !busy {
+            let wait = self.scratch.now.saturating_duration_since(began);
+            self.spin.note(wait, self.scratch.read);
+        }
+    }
+
+    fn poll(&mut self, timeout: Option<Duration>) {
+        if let Err(error) = self.poll.poll(&mut self.events, timeout) {
+            // Interrupted by a signal (or out of memory for a moment): the next turn polls again.
+            debug_assert_eq!(error.kind(), std::io::ErrorKind::Interrupted, "{error}");
+            self.events.clear();
+        }
+    }
+
+    /// Polls without sleeping for as long as that is worthwhile; tells whether anything came, or the time is over.
+    fn spin(&mut self, began: Instant, timeout: Option<Duration>) -> bool {
+        let patience = self.spin.patience();
+        if patience.is_zero() {
+            return false;
+        }
+        loop {
+            self.poll(Some(Duration::ZERO));
+            if !self.events.is_empty() {
+                return true;
+            }
+            let waited = began.elapsed();
+            if timeout.is_some_and(|timeout| waited >= timeout) {
+                return true;
+            }
+            if waited >= patience {
+                return false;
             }
         }
     }

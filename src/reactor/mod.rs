@@ -16,6 +16,7 @@ mod gathering;
 mod listener;
 mod resolver;
 mod session;
+mod spin;
 mod timers;
 mod waiter;
 

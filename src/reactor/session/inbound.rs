@@ -47,6 +47,7 @@ impl Session {
                 break;
             };
             budget = budget.saturating_sub(count);
+            scratch.read += count;
         }
         Ok(())
     }
