@@ -121,6 +121,8 @@ impl EventLoop {
             if waited >= patience {
                 return false;
             }
+            // Whoever is waited for may want to run on this very processor.
+            std::thread::yield_now();
         }
     }
 
