@@ -96,6 +96,7 @@ mod options;
 mod pattern;
 mod peer;
 mod pipe;
+mod pool;
 mod queue;
 mod reactor;
 #[cfg(test)]

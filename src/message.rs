@@ -4,6 +4,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::pool::Pooled;
+
 /// Bodies of up to this many bytes are stored inside the [`Frame`] itself, without an allocation.
 ///
 /// A `Frame`, and a one-frame [`Message`], is 80 bytes: cheap enough to move through a queue by value.
@@ -24,8 +26,9 @@ pub(crate) const FRAME_OVERHEAD: usize = 64;
 
 /// One part of a [`Message`]: an immutable string of bytes that is cheap to clone.
 ///
-/// Bodies of up to [`INLINE_CAPACITY`] bytes live in the frame; longer ones are shared [`Bytes`], so cloning never
-/// copies more than 80 bytes.
+/// Bodies of up to [`INLINE_CAPACITY`] bytes live in the frame, and longer ones of up to 255 bytes in a buffer of their
+/// own if they were copied into the frame; all others are shared [`Bytes`]. So cloning copies a few hundred bytes at
+/// most.
 ///
 /// ```
 /// use aqueduct::Frame;
@@ -39,7 +42,12 @@ pub struct Frame(FrameRepr);
 
 #[derive(Clone)]
 enum FrameRepr {
-    Inline { len: usize, body: Inline },
+    Inline {
+        len: usize,
+        body: Inline,
+    },
+    /// Copied from elsewhere, and too long to be inline.
+    Pooled(Pooled),
     Shared(Bytes),
 }
 
@@ -57,8 +65,11 @@ impl Frame {
     #[must_use]
     #[inline]
     pub fn copy_from_slice(body: &[u8]) -> Self {
-        match Self::inline(body) {
-            Some(frame) => frame,
+        if let Some(frame) = Self::inline(body) {
+            return frame;
+        }
+        match Pooled::copy_from_slice(body) {
+            Some(pooled) => Self(FrameRepr::Pooled(pooled)),
             None => Self(FrameRepr::Shared(Bytes::copy_from_slice(body))),
         }
     }
@@ -70,6 +81,7 @@ impl Frame {
         match &self.0 {
             // The length was checked when the frame was made; `get` keeps the compiler honest without a panic path.
             FrameRepr::Inline { len, body } => body.0.get(..*len).unwrap_or_default(),
+            FrameRepr::Pooled(pooled) => pooled.as_slice(),
             FrameRepr::Shared(bytes) => bytes,
         }
     }
@@ -80,6 +92,7 @@ impl Frame {
     pub fn len(&self) -> usize {
         match &self.0 {
             FrameRepr::Inline { len, .. } => *len,
+            FrameRepr::Pooled(pooled) => pooled.as_slice().len(),
             FrameRepr::Shared(bytes) => bytes.len(),
         }
     }
@@ -99,11 +112,12 @@ impl Frame {
         std::str::from_utf8(self.as_slice())
     }
 
-    /// Turns the frame into [`Bytes`]; copies only a body that was stored inline.
+    /// Turns the frame into [`Bytes`]; copies only a body that was stored inline or copied into the frame when it was
+    /// short.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
-            FrameRepr::Inline { .. } => Bytes::copy_from_slice(self.as_slice()),
+            FrameRepr::Inline { .. } | FrameRepr::Pooled(_) => Bytes::copy_from_slice(self.as_slice()),
             FrameRepr::Shared(bytes) => bytes,
         }
     }
@@ -112,7 +126,7 @@ impl Frame {
     #[cfg(test)]
     pub(crate) fn shared(&self) -> Option<&Bytes> {
         match &self.0 {
-            FrameRepr::Inline { .. } => None,
+            FrameRepr::Inline { .. } | FrameRepr::Pooled(_) => None,
             FrameRepr::Shared(bytes) => Some(bytes),
         }
     }
@@ -122,7 +136,7 @@ impl Frame {
     pub(crate) fn as_padded(&self) -> Option<(&[u8; INLINE_CAPACITY], u8)> {
         match &self.0 {
             FrameRepr::Inline { len, body } => Some((&body.0, u8::try_from(*len).ok()?)),
-            FrameRepr::Shared(_) => None,
+            FrameRepr::Pooled(_) | FrameRepr::Shared(_) => None,
         }
     }
 
@@ -346,6 +360,21 @@ impl Message {
             len: usize::from(len).min(INLINE_CAPACITY),
             body: Inline(*padded),
         })))
+    }
+
+    /// Returns the body of a message of one frame, if it is of the kind that is kept in a pool.
+    #[inline]
+    pub(crate) fn as_pooled(&self) -> Option<&Pooled> {
+        match &self.0 {
+            MessageRepr::One(Frame(FrameRepr::Pooled(pooled))) => Some(pooled),
+            _ => None,
+        }
+    }
+
+    /// Makes a message of one frame of such a body.
+    #[inline]
+    pub(crate) fn from_pooled(pooled: Pooled) -> Self {
+        Self(MessageRepr::One(Frame(FrameRepr::Pooled(pooled))))
     }
 
     /// Returns the frames, giving up the message.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::message::{FRAME_OVERHEAD, INLINE_CAPACITY, Message};
+use crate::pool::{POOLED_CAPACITY, Pooled};
 use crate::stats::Count;
 
 /// What a packed message takes beyond its body.
@@ -142,6 +143,14 @@ impl Queue {
             self.packed.truncate(self.packed.len() - too_much);
             self.load.add(Load::of_singles(1, u64::from(len)));
             *slot = None;
+        } else if let Some(pooled) = message.as_pooled() {
+            let len = pooled.as_slice().len();
+            self.packed.reserve(HEADER + POOLED_CAPACITY);
+            self.packed
+                .extend_from_slice(&[PACKED, u8::try_from(len).unwrap_or(0)]);
+            pooled.append_to(&mut self.packed);
+            self.load.add(Load::of_singles(1, len as u64));
+            *slot = None;
         } else if let Some(message) = slot.take() {
             self.push_slowly(message);
         }
@@ -190,6 +199,8 @@ impl Queue {
             && body_len <= INLINE_CAPACITY
         {
             *slot = Some(Message::from_padded(padded, *len));
+        } else if let Some(padded) = rest.first_chunk() {
+            *slot = Some(Message::from_pooled(Pooled::from_padded(padded, *len)));
         } else {
             *slot = rest.get(..body_len).map(Message::from);
         }

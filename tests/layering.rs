@@ -18,13 +18,14 @@ const VALUES: [&str; 8] = [
     "message", "queue", "endpoint", "options", "peer", "error", "stats", "monitor",
 ];
 
-/// Tools without a layer of their own: a table, and the locks (std's, or loom's).
-const TOOLS: [&str; 2] = ["slab", "sync"];
+/// Tools without a layer of their own: a store of buffers, a table, and the locks (std's, or loom's).
+const TOOLS: [&str; 3] = ["pool", "slab", "sync"];
 
 /// Which module may use which others, beside itself and the values.
-const MAY_USE: [(&str, &[&str]); 16] = [
-    ("message", &[]),
-    ("queue", &[]),
+const MAY_USE: [(&str, &[&str]); 17] = [
+    ("message", &["pool"]),
+    ("pool", &[]),
+    ("queue", &["pool"]),
     ("endpoint", &[]),
     ("options", &[]),
     ("peer", &[]),

@@ -44,7 +44,11 @@ impl Spin {
 
     /// Takes note of a wait, however it was spent, and of how many bytes were then read.
     pub(super) fn note(&mut self, wait: Duration, bytes: usize) {
-        let wait = if bytes > ANSWER { LONGEST } else { wait.min(LONGEST) };
+        let wait = if bytes > ANSWER {
+            LONGEST
+        } else {
+            wait.min(LONGEST)
+        };
         self.forecast = (self.forecast * (MEMORY - 1) + wait) / MEMORY;
     }
 }
