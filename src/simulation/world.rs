@@ -351,7 +351,7 @@ impl World {
     fn go_ready(&mut self, side: usize) {
         let route = self.conns[side / 2].route;
         while let Some(event) = self.sessions[side].connection.poll_event() {
-            let Event::Ready(_) = event else { continue };
+            let Event::Ready(_) = event;
             let (push, pull) = (self.routes[route].push, self.routes[route].pull);
             let mut hold = match self.sessions[side].waiting.take() {
                 Some(hold) => hold,

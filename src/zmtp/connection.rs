@@ -75,15 +75,16 @@ fn publishes(socket_type: SocketType) -> bool {
     matches!(socket_type, SocketType::Pub | SocketType::XPub)
 }
 
+/// Tells whether what sockets of this type send may be subscriptions.
+fn subscribes(socket_type: SocketType) -> bool {
+    matches!(socket_type, SocketType::Sub | SocketType::XSub)
+}
+
 /// Something that happened beside messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// The handshake is done.
     Ready(Arc<PeerInfo>),
-    /// The peer wants messages on this topic. Comes only from peers of a publishing socket.
-    Subscribe(Bytes),
-    /// The peer takes a subscription back.
-    Cancel(Bytes),
 }
 
 /// One peer's protocol.
@@ -202,7 +203,7 @@ impl Connection {
             let step = traffic.decoder.direct_done(&self.config.rules, room, inbox);
             traffic.heartbeat.set_deaf(!room.is_open(), now);
             if let Some(Step::OldSubscription(message)) = step {
-                let result = take_old_subscription(&message, room, &mut self.events);
+                let result = take_old_subscription(message, room, inbox);
                 return self.settle(result);
             }
         }
@@ -265,58 +266,36 @@ impl Connection {
         matches!(self.state, State::Traffic(_))
     }
 
-    /// Appends a message. Only a connection that [is ready](Self::is_ready) takes one.
+    /// Appends a message. Only a connection that [is ready](Self::is_ready) takes one. What a subscriber sends is a
+    /// subscription if it begins with 1, and takes one back if it begins with 0; it goes in the form that the peer
+    /// understands.
     #[inline]
     pub(crate) fn encode(&mut self, message: Message, out: &mut Batch) {
         debug_assert!(
             self.is_ready(),
             "no message may leave before the handshake is done"
         );
-        if self.is_ready() {
-            // Our READY, above all, goes before the first message.
-            self.poll_transmit(out);
-            out.put_message(message);
+        let State::Traffic(traffic) = &self.state else {
+            return;
+        };
+        let as_command = traffic.version >= (3, 1) && subscribes(self.config.socket_type);
+        // Our READY, above all, goes before the first message.
+        self.poll_transmit(out);
+        match message.as_single() {
+            Some([1, topic @ ..]) if as_command => out.put_command(&Command::Subscribe(topic)),
+            Some([0, topic @ ..]) if as_command => out.put_command(&Command::Cancel(topic)),
+            _ => out.put_message(message),
         }
     }
 
     /// Prepares the batch for messages that need no encoding, for they lie packed in the form of frames; returns false
     /// if this connection must encode each message.
     pub(crate) fn passes_packed(&mut self, out: &mut Batch) -> bool {
-        if !self.is_ready() {
+        if !self.is_ready() || subscribes(self.config.socket_type) {
             return false;
         }
         self.poll_transmit(out);
         true
-    }
-
-    /// Appends a subscription, or takes one back, in the form that the peer understands.
-    #[allow(
-        dead_code,
-        reason = "for sockets that subscribe; until then tests and fuzzers call it"
-    )]
-    pub(crate) fn encode_subscription(&mut self, subscribe: bool, topic: &[u8], out: &mut Batch) {
-        debug_assert!(
-            self.is_ready(),
-            "no subscription may leave before the handshake is done"
-        );
-        let State::Traffic(traffic) = &self.state else {
-            return;
-        };
-        let as_command = traffic.version >= (3, 1);
-        self.poll_transmit(out);
-        if as_command {
-            let command = if subscribe {
-                Command::Subscribe(topic)
-            } else {
-                Command::Cancel(topic)
-            };
-            out.put_command(&command);
-        } else {
-            let mut body = Vec::with_capacity(topic.len().saturating_add(1));
-            body.push(u8::from(subscribe));
-            body.extend_from_slice(topic);
-            out.put_message(Message::from(body));
-        }
     }
 
     /// How many commands were ignored: unknown ones, and subscriptions to a socket that does not publish.
@@ -429,7 +408,7 @@ impl Connection {
             }
             match traffic.decoder.run(input, &self.config.rules, room, inbox)? {
                 Step::Hungry | Step::Full => break,
-                Step::OldSubscription(message) => take_old_subscription(&message, room, &mut self.events)?,
+                Step::OldSubscription(message) => take_old_subscription(message, room, inbox)?,
                 Step::Command(body) => match Command::parse(&body)? {
                     Command::Ready(_) => {
                         return Err(DisconnectReason::Malformed("READY after the handshake"));
@@ -443,10 +422,10 @@ impl Connection {
                     }
                     Command::Pong { .. } => {}
                     Command::Subscribe(topic) if publishing => {
-                        take_subscription(true, topic, room, &mut self.events);
+                        take_subscription(true, topic, room, inbox);
                     }
                     Command::Cancel(topic) if publishing => {
-                        take_subscription(false, topic, room, &mut self.events);
+                        take_subscription(false, topic, room, inbox);
                     }
                     Command::Subscribe(_) | Command::Cancel(_) | Command::Unknown { .. } => {
                         self.ignored_commands = self.ignored_commands.saturating_add(1);
@@ -463,30 +442,29 @@ impl Connection {
     }
 }
 
-fn take_subscription(subscribe: bool, topic: &[u8], room: &mut Room, events: &mut VecDeque<Event>) {
-    room.take(topic.len().saturating_add(FRAME_OVERHEAD));
-    let topic = Bytes::copy_from_slice(topic);
-    events.push_back(if subscribe {
-        Event::Subscribe(topic)
-    } else {
-        Event::Cancel(topic)
-    });
+/// Passes a subscription on in its old form, which is how sockets see all of them.
+fn take_subscription(subscribe: bool, topic: &[u8], room: &mut Room, inbox: &mut Queue) {
+    let mut body = Vec::with_capacity(topic.len().saturating_add(1));
+    body.push(u8::from(subscribe));
+    body.extend_from_slice(topic);
+    room.take(body.len().saturating_add(FRAME_OVERHEAD));
+    inbox.push(Message::from(body));
 }
 
 fn take_old_subscription(
-    message: &Message,
+    message: Message,
     room: &mut Room,
-    events: &mut VecDeque<Event>,
+    inbox: &mut Queue,
 ) -> Result<(), DisconnectReason> {
-    if let Some((&subscribe, topic)) = message.as_single().and_then(<[u8]>::split_first) {
-        if topic.len() > limits::COMMAND {
-            return Err(limits::over(
-                "topic size",
-                limits::wide(topic.len()),
-                limits::COMMAND,
-            ));
-        }
-        take_subscription(subscribe == 1, topic, room, events);
+    let topic_len = message.byte_len().saturating_sub(1);
+    if topic_len > limits::COMMAND {
+        return Err(limits::over(
+            "topic size",
+            limits::wide(topic_len),
+            limits::COMMAND,
+        ));
     }
+    room.take(message.weight());
+    inbox.push(message);
     Ok(())
 }

@@ -280,7 +280,7 @@ fn pass_time(
     }
     if connection.is_ready() {
         connection.encode(Message::from("to the peer"), batch);
-        connection.encode_subscription(true, b"topic", batch);
+        connection.encode(Message::from("\x01topic"), batch);
     }
     connection.poll_transmit(batch);
     let half = batch.len() / 2;

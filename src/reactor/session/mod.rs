@@ -390,8 +390,6 @@ impl Session {
         while let Some(event) = state.connection.poll_event() {
             match event {
                 zmtp::Event::Ready(info) => self.go_ready(state, &info, after)?,
-                // No socket type of now publishes; the protocol has counted and dropped these already.
-                zmtp::Event::Subscribe(_) | zmtp::Event::Cancel(_) => {}
             }
         }
         Ok(())
