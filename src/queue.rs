@@ -370,7 +370,7 @@ mod tests {
         );
         assert_eq!(measure(&[0, 0, 1, 0], |_| true).0, [0, 0], "a part of a message");
         assert_eq!(measure(&[0, 0, 4, 0], |_| true).0, [0, 0], "a command");
-        assert_eq!(measure(&[0], |_| true).0, []);
+        assert!(measure(&[0], |_| true).0.is_empty());
     }
 
     #[test]

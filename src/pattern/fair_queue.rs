@@ -3,7 +3,6 @@
 use super::Pipes;
 use super::line::Line;
 use crate::message::Message;
-use crate::pipe::{PipeEnd, Wakes};
 
 /// Pipes that are not known to be empty, the next one in front.
 ///
@@ -22,34 +21,24 @@ impl FairQueue {
         self.line.remove(pipe);
     }
 
-    /// Receives from the first pipe in line that has a message; each pipe is asked at most once.
+    /// Receives from the first pipe in line that has a message, and returns which it was; each pipe is asked at most
+    /// once.
     #[inline]
-    pub(crate) fn recv(
-        &mut self,
-        pipes: &mut Pipes,
-        message: &mut Option<Message>,
-        wakes: &mut Wakes,
-        finished: &mut Vec<usize>,
-    ) -> bool {
+    pub(crate) fn recv(&mut self, message: &mut Option<Message>, pipes: &mut Pipes) -> Option<usize> {
         while let Some(key) = self.line.front() {
-            if let Some(pipe) = pipes.get_mut(key) {
-                if pipe.recv(message, wakes) {
-                    self.line.rotate();
-                    return true;
-                }
-                if pipe.is_finished() {
-                    finished.push(key);
-                }
+            if pipes.recv(key, message) {
+                self.line.rotate();
+                return Some(key);
             }
             self.line.leave();
         }
-        false
+        None
     }
 
     /// Tells whether some pipe has a message; pipes found empty leave the line.
     pub(crate) fn can_recv(&mut self, pipes: &mut Pipes) -> bool {
         while let Some(key) = self.line.front() {
-            if pipes.get_mut(key).is_some_and(PipeEnd::is_readable) {
+            if pipes.is_readable(key) {
                 return true;
             }
             self.line.leave();

@@ -3,7 +3,6 @@
 use super::Pipes;
 use super::line::Line;
 use crate::message::Message;
-use crate::pipe::{PipeEnd, Wakes};
 
 /// Pipes that are not known to be full, the next one in front.
 ///
@@ -23,34 +22,24 @@ impl LoadBalancer {
         self.line.remove(pipe);
     }
 
-    /// Sends to the first pipe in line that takes the message; each pipe is asked at most once. Returns whether one
-    /// did; otherwise the message stays where it is.
+    /// Sends to the first pipe in line that takes the message, and returns which it was; each pipe is asked at most
+    /// once. If none does, the message stays where it is.
     #[inline]
-    pub(crate) fn send(
-        &mut self,
-        pipes: &mut Pipes,
-        message: &mut Option<Message>,
-        wakes: &mut Wakes,
-    ) -> bool {
+    pub(crate) fn send(&mut self, message: &mut Option<Message>, pipes: &mut Pipes) -> Option<usize> {
         while let Some(key) = self.line.front() {
-            if let Some(pipe) = pipes.get_mut(key)
-                && let Ok(wake) = pipe.send(message)
-            {
-                if let Some(wake) = wake {
-                    wakes.push(wake);
-                }
+            if pipes.send(key, message) {
                 self.line.rotate();
-                return true;
+                return Some(key);
             }
             self.line.leave();
         }
-        false
+        None
     }
 
     /// Tells whether some pipe would take a message; pipes found full leave the line.
     pub(crate) fn can_send(&mut self, pipes: &mut Pipes) -> bool {
         while let Some(key) = self.line.front() {
-            if pipes.get_mut(key).is_some_and(PipeEnd::is_writable) {
+            if pipes.is_writable(key) {
                 return true;
             }
             self.line.leave();

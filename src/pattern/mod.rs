@@ -1,72 +1,118 @@
 //! Patterns: who gets the next message, and from whom the next one comes. One page for each socket type.
 //!
 //! Contract. A pattern is called with its socket locked; it never blocks, never wakes anybody, and knows neither
-//! threads nor connections. It hears of its pipes by key: `attach` once, `activate_*` whenever a pipe that it found
-//! empty or full may be tried again (a stray call does no harm), `detach` once. What must be woken goes into `Wakes`.
+//! threads nor connections. It hears of its pipes by key:
+//!
+//! ```text
+//!                ┌─────────── connected ◄──────────────┐
+//!                ▼                                     │ a pipe of ours that outlives connections
+//!   admit ──► attach ──► activate_* ──► disconnected ──┴──► detach
+//! ```
+//!
+//! A pipe to an endpoint connected to is attached first and connected later, and again after each loss, unless the
+//! socket does without such pipes (`immediate`); any other is admitted, attached and connected in one go. What using
+//! the pipes has caused, such as whom to wake, gathers in [`Pipes`].
 
 mod fair_queue;
 mod line;
 mod load_balancer;
+mod pipes;
 mod pull;
 mod push;
 
+pub(crate) use pipes::{Effects, Pipes};
 pub(crate) use pull::PullPattern;
 pub(crate) use push::PushPattern;
 
-use crate::message::Message;
-use crate::peer::SocketType;
-use crate::pipe::{PipeEnd, Wakes};
-use crate::slab::Slab;
+use crate::options::Options;
+use crate::peer::{PeerInfo, SocketType};
 
-/// The socket's ends of its pipes.
-pub(crate) type Pipes = Slab<PipeEnd>;
+/// What became of an attempt to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Offer {
+    /// The message was taken out of its place.
+    Taken,
+    /// Nobody can take it now; it is where it was, and waiting may help.
+    Full,
+    /// Waiting does not help: the message has no addressee, or it is not this side's turn. It is where it was.
+    Refused,
+}
+
+impl Offer {
+    /// What a plain "yes, or not now" means.
+    #[inline]
+    pub(crate) fn taken_if(taken: bool) -> Self {
+        if taken { Self::Taken } else { Self::Full }
+    }
+}
 
 /// The rules of one socket type.
 pub(crate) trait Pattern: Default + Send + 'static {
     /// The type that goes into READY.
     const TYPE: SocketType;
 
-    /// Whether sockets of this type receive messages at all.
+    /// Whether what peers send means anything to sockets of this type, be it only subscriptions.
     const RECEIVES: bool;
+
+    /// What is sent: a message, and to whom if the sender says so.
+    type Out: Send + 'static;
+
+    /// What is received: a message, and from whom if the receiver wants to know.
+    type In: Send + 'static;
+
+    /// Takes the options of this socket type, before anything else.
+    fn configure(&mut self, options: &Options) {
+        let _ = options;
+    }
+
+    /// Judges a peer that has shaken hands, for a pipe that is not in use yet or was connected before; says why not.
+    fn admit(&mut self, pipe: usize, info: &PeerInfo) -> Result<(), &'static str> {
+        let _ = (pipe, info);
+        Ok(())
+    }
 
     /// A pipe was added; it may hold messages already, and take some.
     fn attach(&mut self, pipe: usize);
 
+    /// A peer is at the other end of an attached pipe, perhaps another one than before.
+    fn connected(&mut self, pipe: usize, info: &PeerInfo, pipes: &mut Pipes) {
+        let _ = (pipe, info, pipes);
+    }
+
+    /// The peer is gone; the pipe may hold messages of it, and may be connected again.
+    fn disconnected(&mut self, pipe: usize, pipes: &mut Pipes) {
+        let _ = (pipe, pipes);
+    }
+
     /// A pipe was removed.
     fn detach(&mut self, pipe: usize);
 
-    /// A pipe that was empty may have a message.
-    fn activate_read(&mut self, pipe: usize);
+    /// A pipe that was empty may have a message. A stray call does no harm.
+    fn activate_read(&mut self, pipe: usize, pipes: &mut Pipes);
 
-    /// A pipe that was full may have room.
+    /// A pipe that was full may have room. A stray call does no harm.
     fn activate_write(&mut self, pipe: usize);
 
-    /// Sends a message and returns true, or leaves it where it is if no pipe can take it now.
-    fn send(&mut self, pipes: &mut Pipes, message: &mut Option<Message>, wakes: &mut Wakes) -> bool {
-        let _ = (pipes, message, wakes);
-        false
+    /// Sends what is in its place.
+    fn send(&mut self, out: &mut Option<Self::Out>, pipes: &mut Pipes) -> Offer {
+        let _ = (out, pipes);
+        Offer::Refused
     }
 
-    /// Receives the next message to an empty place, and tells whether there was one. A pipe found closed and empty is
-    /// put in `finished`.
-    fn recv(
-        &mut self,
-        pipes: &mut Pipes,
-        message: &mut Option<Message>,
-        wakes: &mut Wakes,
-        finished: &mut Vec<usize>,
-    ) -> bool {
-        let _ = (pipes, message, wakes, finished);
-        false
+    /// Receives to an empty place, if there is anything, and returns the pipe that it came from.
+    fn recv(&mut self, received: &mut Option<Self::In>, pipes: &mut Pipes) -> Option<usize> {
+        let _ = (received, pipes);
+        None
     }
 
-    /// Tells whether a message could be sent now.
+    /// Tells whether something could be sent now.
     fn can_send(&mut self, pipes: &mut Pipes) -> bool {
         let _ = pipes;
         false
     }
 
-    /// Tells whether a message could be received now.
+    /// Tells whether something could be received now.
     fn can_recv(&mut self, pipes: &mut Pipes) -> bool {
         let _ = pipes;
         false
@@ -78,7 +124,7 @@ pub(crate) mod testing {
     //! Pipes with their far ends, for the tests of patterns.
 
     use super::*;
-    use crate::pipe::{Limits, PipeLimits, pair};
+    use crate::pipe::{Limits, PipeEnd, PipeLimits, Wakes, pair};
 
     /// Adds pipes of the given capacity and returns their keys and far ends.
     pub(crate) fn pipes(

@@ -7,7 +7,6 @@ use super::fair_queue::FairQueue;
 use super::{Pattern, Pipes};
 use crate::message::Message;
 use crate::peer::SocketType;
-use crate::pipe::Wakes;
 
 /// The state of a PULL socket.
 #[derive(Debug, Default)]
@@ -18,6 +17,8 @@ pub(crate) struct PullPattern {
 impl Pattern for PullPattern {
     const TYPE: SocketType = SocketType::Pull;
     const RECEIVES: bool = true;
+    type Out = Message;
+    type In = Message;
 
     fn attach(&mut self, pipe: usize) {
         self.inbound.activate(pipe);
@@ -27,21 +28,15 @@ impl Pattern for PullPattern {
         self.inbound.detach(pipe);
     }
 
-    fn activate_read(&mut self, pipe: usize) {
+    fn activate_read(&mut self, pipe: usize, _pipes: &mut Pipes) {
         self.inbound.activate(pipe);
     }
 
     fn activate_write(&mut self, _pipe: usize) {}
 
     #[inline]
-    fn recv(
-        &mut self,
-        pipes: &mut Pipes,
-        message: &mut Option<Message>,
-        wakes: &mut Wakes,
-        finished: &mut Vec<usize>,
-    ) -> bool {
-        self.inbound.recv(pipes, message, wakes, finished)
+    fn recv(&mut self, message: &mut Option<Message>, pipes: &mut Pipes) -> Option<usize> {
+        self.inbound.recv(message, pipes)
     }
 
     fn can_recv(&mut self, pipes: &mut Pipes) -> bool {
@@ -55,16 +50,15 @@ mod tests {
     use super::*;
 
     fn drain(pull: &mut PullPattern, pipes: &mut Pipes) -> Vec<String> {
-        let mut finished = Vec::new();
-        std::iter::from_fn(|| recv(pull, pipes, &mut finished))
+        std::iter::from_fn(|| recv(pull, pipes))
             .map(|message| message[0].as_str().unwrap().to_owned())
             .collect()
     }
 
-    fn recv(pull: &mut PullPattern, pipes: &mut Pipes, finished: &mut Vec<usize>) -> Option<Message> {
+    fn recv(pull: &mut PullPattern, pipes: &mut Pipes) -> Option<Message> {
         let mut message = None;
-        let came = pull.recv(pipes, &mut message, &mut Wakes::new(), finished);
-        assert_eq!(came, message.is_some());
+        let from = pull.recv(&mut message, pipes);
+        assert_eq!(from.is_some(), message.is_some());
         message
     }
 
@@ -87,7 +81,7 @@ mod tests {
         let (mut pipes, keys, mut far) = pipes(2, 10, &mut pull);
         assert!(drain(&mut pull, &mut pipes).is_empty());
         assert!(far[1].push(Message::from("late")).is_ok());
-        pull.activate_read(keys[1]);
+        pull.activate_read(keys[1], &mut pipes);
         assert_eq!(drain(&mut pull, &mut pipes), ["late"]);
     }
 
@@ -97,10 +91,9 @@ mod tests {
         let (mut pipes, keys, mut far) = pipes(1, 10, &mut pull);
         assert!(far[0].push(Message::from("last")).is_ok());
         let _ = far[0].close();
-        let mut finished = Vec::new();
-        assert!(recv(&mut pull, &mut pipes, &mut finished).is_some());
-        assert!(finished.is_empty());
-        assert!(recv(&mut pull, &mut pipes, &mut finished).is_none());
-        assert_eq!(finished, keys);
+        assert!(recv(&mut pull, &mut pipes).is_some());
+        assert!(pipes.effects().finished.is_empty());
+        assert!(recv(&mut pull, &mut pipes).is_none());
+        assert_eq!(pipes.effects().finished, keys);
     }
 }

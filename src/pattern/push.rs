@@ -4,10 +4,9 @@
 //! sending waits or fails and discards nothing; nothing is received. `tests/spec_pipeline.rs` has a test for each.
 
 use super::load_balancer::LoadBalancer;
-use super::{Pattern, Pipes};
+use super::{Offer, Pattern, Pipes};
 use crate::message::Message;
 use crate::peer::SocketType;
-use crate::pipe::Wakes;
 
 /// The state of a PUSH socket.
 #[derive(Debug, Default)]
@@ -18,6 +17,8 @@ pub(crate) struct PushPattern {
 impl Pattern for PushPattern {
     const TYPE: SocketType = SocketType::Push;
     const RECEIVES: bool = false;
+    type Out = Message;
+    type In = Message;
 
     fn attach(&mut self, pipe: usize) {
         self.out.activate(pipe);
@@ -27,15 +28,15 @@ impl Pattern for PushPattern {
         self.out.detach(pipe);
     }
 
-    fn activate_read(&mut self, _pipe: usize) {}
+    fn activate_read(&mut self, _pipe: usize, _pipes: &mut Pipes) {}
 
     fn activate_write(&mut self, pipe: usize) {
         self.out.activate(pipe);
     }
 
     #[inline]
-    fn send(&mut self, pipes: &mut Pipes, message: &mut Option<Message>, wakes: &mut Wakes) -> bool {
-        self.out.send(pipes, message, wakes)
+    fn send(&mut self, message: &mut Option<Message>, pipes: &mut Pipes) -> Offer {
+        Offer::taken_if(self.out.send(message, pipes).is_some())
     }
 
     fn can_send(&mut self, pipes: &mut Pipes) -> bool {
@@ -50,7 +51,8 @@ mod tests {
 
     fn send(push: &mut PushPattern, pipes: &mut Pipes, body: usize) -> Result<(), Message> {
         let mut message = Some(Message::from(body.to_string()));
-        push.send(pipes, &mut message, &mut Wakes::new());
+        let offer = push.send(&mut message, pipes);
+        assert_eq!(offer == Offer::Taken, message.is_none());
         message.map_or(Ok(()), Err)
     }
 

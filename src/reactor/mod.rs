@@ -62,6 +62,10 @@ pub(crate) trait Hooks: Send + Sync {
     /// Called with the session locked.
     fn attach(&self, endpoint: &Endpoint, info: &Arc<PeerInfo>) -> Result<Link, DisconnectReason>;
 
+    /// The handshake on a connection whose pipe is there already is done: the socket may not want this peer. Called with
+    /// the session locked.
+    fn readmit(&self, pipe: usize, info: &Arc<PeerInfo>) -> Result<(), DisconnectReason>;
+
     /// Messages may now flow between a pipe and its peer, through this session. Called without a lock.
     fn connected(&self, pipe: usize, session: Arc<Session>, address: &str, info: Arc<PeerInfo>);
 

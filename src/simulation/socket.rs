@@ -99,7 +99,7 @@ impl<P: Pattern> Socket<P> {
 
     pub(super) fn hear(&mut self, call: Call) {
         if call.read {
-            self.pattern.activate_read(call.pipe);
+            self.pattern.activate_read(call.pipe, &mut self.pipes);
         } else {
             self.pattern.activate_write(call.pipe);
         }
@@ -121,7 +121,7 @@ impl<P: Pattern> Socket<P> {
             self.remove(pipe);
         } else {
             self.gone.push(pipe);
-            self.pattern.activate_read(pipe);
+            self.pattern.activate_read(pipe, &mut self.pipes);
             self.asleep = false;
         }
         rest

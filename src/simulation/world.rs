@@ -11,7 +11,7 @@ use super::session::{Hold, Session, Surroundings};
 use super::socket::{Call, Socket, Who, address};
 use crate::DisconnectReason;
 use crate::options::LinkOptions;
-use crate::pattern::{Pattern, PullPattern, PushPattern};
+use crate::pattern::{Effects, Offer, Pattern, PullPattern, PushPattern};
 use crate::pipe::{PipeEnd, Wakes, fire_all};
 use crate::sync::Mutex;
 use crate::zmtp::{Connection, Event};
@@ -237,27 +237,23 @@ impl World {
         let name = self.ledger.next(push);
         let message = self.ledger.message(name);
         let socket = &mut self.pushes[push];
-        let mut wakes = Wakes::new();
-        if socket
-            .pattern
-            .send(&mut socket.pipes, &mut Some(message), &mut wakes)
-        {
+        let offer = socket.pattern.send(&mut Some(message), &mut socket.pipes);
+        if offer == Offer::Taken {
             self.ledger.accepted(name);
             self.to_send[push] -= 1;
         } else {
             socket.asleep = true;
         }
         socket.check_limits();
+        let wakes = std::mem::take(&mut socket.pipes.effects().wakes);
         wakes.fire();
     }
 
     fn receive(&mut self, pull: usize) {
         let socket = &mut self.pulls[pull];
-        let (mut wakes, mut finished) = (Wakes::new(), Vec::new());
         let mut message = None;
-        socket
-            .pattern
-            .recv(&mut socket.pipes, &mut message, &mut wakes, &mut finished);
+        socket.pattern.recv(&mut message, &mut socket.pipes);
+        let Effects { wakes, finished, .. } = std::mem::take(socket.pipes.effects());
         socket.asleep = message.is_none();
         for pipe in finished {
             if socket.gone.contains(&pipe) {

@@ -5,15 +5,13 @@ use std::io;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use smallvec::SmallVec;
-
 use super::monitor::Journal;
 use super::waiters::{Signal, Waiters};
 use crate::context::{self, Context};
-use crate::error::TryRecvError;
+use crate::error::{DisconnectReason, TryRecvError};
 use crate::message::Message;
 use crate::options::Options;
-use crate::pattern::{Pattern, Pipes};
+use crate::pattern::{Effects, Offer, Pattern, Pipes};
 use crate::peer::PeerInfo;
 use crate::pipe::{Limits, PipeLimits, Wakes};
 use crate::reactor::{Alarm, Dialer, LinkConfig, Listener, Reactor, Session, Waiter};
@@ -47,12 +45,8 @@ pub(super) struct State<P> {
     /// Those who wait for peers to come, or for the socket to be closed.
     pub(super) watchers: Waiters,
     pub(super) phase: Phase,
-    /// Notices that a verb owes when it unlocks; empty whenever the socket is not locked.
-    wakes: Wakes,
     /// The traffic of pipes that are gone.
     pub(super) gone: Traffic,
-    /// Pipes found closed and empty, to be removed; kept here to keep its memory.
-    pub(super) finished: Vec<usize>,
     /// Messages to give back when the socket is closed.
     pub(super) returned: Vec<Message>,
     pub(super) linger: Option<Alarm>,
@@ -61,10 +55,21 @@ pub(super) struct State<P> {
     pub(super) context_key: usize,
 }
 
+/// What is to be done after unlocking.
+#[derive(Default)]
+pub(super) struct Aftermath {
+    wakes: Wakes,
+    /// Connections to be closed, and why.
+    expelled: Vec<(Arc<Session>, DisconnectReason)>,
+}
+
 /// Why a message stays where it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unsent {
+    /// Nobody can take it now; or, for a verb that waits, nobody could in time.
     Full,
+    /// Waiting does not help; what it means is the pattern's own.
+    Refused,
     Closed,
 }
 
@@ -134,6 +139,8 @@ impl Peer {
 
 impl<P: Pattern> Core<P> {
     pub(super) fn new(context: &Context, options: Options) -> Arc<Self> {
+        let mut pattern = P::default();
+        pattern.configure(&options);
         let core = Arc::new_cyclic(|myself| Self {
             myself: Weak::clone(myself),
             context: Arc::clone(context.shared()),
@@ -147,7 +154,7 @@ impl<P: Pattern> Core<P> {
             reactor: OnceLock::new(),
             journal: Journal::default(),
             state: BriefMutex::new(State {
-                pattern: P::default(),
+                pattern,
                 pipes: Pipes::default(),
                 peers: HashMap::new(),
                 endpoints: Vec::new(),
@@ -155,9 +162,7 @@ impl<P: Pattern> Core<P> {
                 senders: Waiters::default(),
                 watchers: Waiters::default(),
                 phase: Phase::Open,
-                wakes: Wakes::new(),
                 gone: Traffic::default(),
-                finished: Vec::new(),
                 returned: Vec::new(),
                 linger: None,
                 leaving: false,
@@ -169,65 +174,101 @@ impl<P: Pattern> Core<P> {
         core
     }
 
-    /// Takes a message out of its place and sends it, if a pipe can take it now; tells whether it is closed if not.
+    /// Takes a message out of its place and sends it, if that can be done now.
     #[inline]
-    pub(super) fn try_send(&self, message: &mut Option<Message>) -> Result<(), Unsent> {
+    pub(super) fn try_send(&self, out: &mut Option<P::Out>) -> Result<(), Unsent> {
         let mut state = self.state.lock();
-        let sent = state.send(message);
-        if sent && state.wakes.is_empty() && state.senders.is_empty() {
+        let offer = state.send(out);
+        if offer == Some(Offer::Taken) && state.is_calm() && state.senders.is_empty() {
             return Ok(());
         }
-        Self::finish_send(state, sent)
+        self.finish_send(state, offer)
     }
 
     /// What an attempt to send has to do beside, in most cases nothing.
     #[inline(never)]
-    fn finish_send(mut state: BriefMutexGuard<'_, State<P>>, sent: bool) -> Result<(), Unsent> {
-        let open = state.phase == Phase::Open;
-        let wakes = std::mem::take(&mut state.wakes);
+    fn finish_send(
+        &self,
+        mut state: BriefMutexGuard<'_, State<P>>,
+        offer: Option<Offer>,
+    ) -> Result<(), Unsent> {
         let next = if state.senders.is_empty() {
             None
         } else {
             state.next_sender()
         };
+        let aftermath = state.take_aftermath();
         drop(state);
-        wakes.fire();
+        self.settle(aftermath);
         fire_signals(next);
-        match (sent, open) {
-            (true, _) => Ok(()),
-            (false, true) => Err(Unsent::Full),
-            (false, false) => Err(Unsent::Closed),
+        match offer {
+            Some(Offer::Taken) => Ok(()),
+            Some(Offer::Full) => Err(Unsent::Full),
+            Some(Offer::Refused) => Err(Unsent::Refused),
+            None => Err(Unsent::Closed),
         }
     }
 
-    /// Receives a message to an empty place, if one is here.
+    /// Receives to an empty place, if anything is here; returns the pipe that it came from.
     #[inline]
-    pub(super) fn try_recv(&self, message: &mut Option<Message>) -> Result<(), TryRecvError> {
+    pub(super) fn try_recv(&self, received: &mut Option<P::In>) -> Result<usize, TryRecvError> {
         let mut state = self.state.lock();
-        let came = state.recv(message);
-        if came && state.wakes.is_empty() && state.receivers.is_empty() {
-            return Ok(());
+        let from = state.recv(received);
+        if let Some(from) = from
+            && state.is_calm()
+            && state.receivers.is_empty()
+        {
+            return Ok(from);
         }
-        Self::finish_recv(state, came)
+        self.finish_recv(state, from)
     }
 
     /// What an attempt to receive has to do beside, in most cases nothing.
     #[inline(never)]
-    fn finish_recv(mut state: BriefMutexGuard<'_, State<P>>, came: bool) -> Result<(), TryRecvError> {
+    fn finish_recv(
+        &self,
+        mut state: BriefMutexGuard<'_, State<P>>,
+        from: Option<usize>,
+    ) -> Result<usize, TryRecvError> {
         let open = state.phase == Phase::Open;
-        let wakes = std::mem::take(&mut state.wakes);
         let next = if state.receivers.is_empty() {
             None
         } else {
             state.next_receiver()
         };
+        let aftermath = state.take_aftermath();
         drop(state);
-        wakes.fire();
+        self.settle(aftermath);
         fire_signals(next);
-        match (came, open) {
-            (true, _) => Ok(()),
-            (false, true) => Err(TryRecvError::Empty),
-            (false, false) => Err(TryRecvError::Closed),
+        match (from, open) {
+            (Some(from), _) => Ok(from),
+            (None, true) => Err(TryRecvError::Empty),
+            (None, false) => Err(TryRecvError::Closed),
+        }
+    }
+
+    /// Does something with the pattern and the pipes while they are locked, and then what that has caused.
+    #[allow(
+        dead_code,
+        reason = "for patterns that are told more than to send and to receive"
+    )]
+    pub(super) fn act<T>(&self, action: impl FnOnce(&mut P, &mut Pipes) -> T) -> T {
+        let mut state = self.state.lock();
+        let State { pattern, pipes, .. } = &mut *state;
+        let result = action(pattern, pipes);
+        let signals = [state.next_sender(), state.next_receiver()];
+        let aftermath = state.take_aftermath();
+        drop(state);
+        self.settle(aftermath);
+        fire_signals(signals.into_iter().flatten());
+        result
+    }
+
+    /// Does what must not be done while the socket is locked.
+    pub(super) fn settle(&self, aftermath: Aftermath) {
+        aftermath.wakes.fire();
+        for (session, reason) in aftermath.expelled {
+            session.close(reason);
         }
     }
 
@@ -313,31 +354,48 @@ impl<P: Pattern> Core<P> {
 }
 
 impl<P: Pattern> State<P> {
+    /// Sends if the socket is open.
     #[inline]
-    fn send(&mut self, message: &mut Option<Message>) -> bool {
-        self.phase == Phase::Open && self.pattern.send(&mut self.pipes, message, &mut self.wakes)
-    }
-
-    /// Receives from the pattern, and clears away pipes that turn out to be finished.
-    #[inline]
-    fn recv(&mut self, message: &mut Option<Message>) -> bool {
+    fn send(&mut self, out: &mut Option<P::Out>) -> Option<Offer> {
         if self.phase != Phase::Open {
-            return false;
+            return None;
         }
-        let Self { pattern, pipes, .. } = self;
-        let came = pattern.recv(pipes, message, &mut self.wakes, &mut self.finished);
-        if !self.finished.is_empty() {
-            self.remove_finished();
-        }
-        came
+        Some(self.pattern.send(out, &mut self.pipes))
     }
 
-    fn remove_finished(&mut self) {
-        while let Some(key) = self.finished.pop() {
+    /// Receives if the socket is open.
+    #[inline]
+    fn recv(&mut self, received: &mut Option<P::In>) -> Option<usize> {
+        if self.phase != Phase::Open {
+            return None;
+        }
+        self.pattern.recv(received, &mut self.pipes)
+    }
+
+    /// Tells whether the pattern has left nothing to do.
+    #[inline]
+    fn is_calm(&mut self) -> bool {
+        self.pipes.effects().is_empty()
+    }
+
+    /// Clears away pipes that turned out to be finished, and returns what is to be done after unlocking.
+    pub(super) fn take_aftermath(&mut self) -> Aftermath {
+        if self.is_calm() {
+            return Aftermath::default();
+        }
+        let Effects {
+            wakes,
+            finished,
+            expelled,
+        } = std::mem::take(self.pipes.effects());
+        for key in finished {
             if self.peers.get(&key).is_some_and(|peer| peer.gone) {
                 self.remove_pipe(key);
             }
         }
+        let session = |(key, reason)| Some((self.peers.get(&key)?.session.clone()?, reason));
+        let expelled = expelled.into_iter().filter_map(session).collect();
+        Aftermath { wakes, expelled }
     }
 
     /// Chooses who may receive next, if there is anything to receive.
@@ -404,6 +462,3 @@ pub(super) fn deadline(timeout: Option<Duration>) -> Option<Instant> {
 pub(super) fn fire_signals(signals: impl IntoIterator<Item = Signal>) {
     signals.into_iter().for_each(Signal::fire);
 }
-
-/// A few signals; more than two at once are rare.
-pub(super) type Signals = SmallVec<[Signal; 2]>;

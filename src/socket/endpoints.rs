@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::core::{Attachment, Core, Peer, Phase};
+use super::core::{Attachment, Core, Peer, Phase, State};
 use crate::Endpoint;
 use crate::error::{BindError, ConnectError, DetachError, EndpointError};
 use crate::monitor::Event;
@@ -104,7 +104,7 @@ impl<P: Pattern> Core<P> {
         let core = self.myself.clone();
         let accepted = Box::new(move |info| {
             if let Some(core) = core.upgrade() {
-                core.inproc_connected(pipe, info);
+                core.inproc_connected(pipe, &info);
             }
         });
         let waiting = Waiting {
@@ -179,7 +179,8 @@ impl<P: Pattern> Core<P> {
             (_, Some(end)) => [end.finish(), None, None],
         };
         // What has come in can still be received.
-        state.pattern.activate_read(*pipe);
+        let State { pattern, pipes, .. } = &mut *state;
+        pattern.activate_read(*pipe, pipes);
         drop(state);
         pipe::fire_all(wakes.into_iter().flatten());
     }

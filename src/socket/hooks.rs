@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::core::{Core, Peer, Phase, Signals, State, fire_signals};
+use super::core::{Core, Peer, Phase, State, fire_signals};
 use super::waiters::Signal;
 use crate::Endpoint;
 use crate::context::Shutdown;
@@ -28,19 +28,39 @@ impl<P: Pattern> Core<P> {
         key
     }
 
+    /// Stores the socket's end of a new pipe for a peer, if the pattern will have the peer; gives the end back if not.
+    fn admit_pipe(
+        &self,
+        end: PipeEnd,
+        peer: Peer,
+        info: &PeerInfo,
+    ) -> Result<usize, (&'static str, PipeEnd)> {
+        if self.state.lock().phase != Phase::Open {
+            return Err(("the socket is closing", end));
+        }
+        let key = self.add_pipe(end, peer);
+        match Self::readmit(self, key, info) {
+            Ok(()) => Ok(key),
+            Err(why) => {
+                let mut state = self.state.lock();
+                state.peers.remove(&key);
+                match state.pipes.remove(key) {
+                    Some(end) => Err((why, end)),
+                    None => Ok(key),
+                }
+            }
+        }
+    }
+
+    /// Asks the pattern whether it will have the peer of a pipe. One that is closing still has those whose pipe holds
+    /// messages for them.
+    fn readmit(&self, pipe: usize, info: &PeerInfo) -> Result<(), &'static str> {
+        self.state.lock().pattern.admit(pipe, info)
+    }
+
     /// Lets the pattern use a pipe, once.
     pub(super) fn attach_pipe(&self, pipe: usize) {
-        let mut state = self.state.lock();
-        let Some(peer) = state.peers.get_mut(&pipe) else {
-            return;
-        };
-        if !std::mem::replace(&mut peer.attached, true) {
-            state.pattern.attach(pipe);
-        }
-        let mut signals = Signals::new();
-        signals.extend(state.next_sender());
-        signals.extend(state.next_receiver());
-        drop(state);
+        let signals = self.state.lock().attach(pipe);
         fire_signals(signals);
     }
 
@@ -49,39 +69,62 @@ impl<P: Pattern> Core<P> {
         pipe: usize,
         session: Option<Arc<Session>>,
         address: Option<&str>,
-        info: Arc<PeerInfo>,
+        info: &Arc<PeerInfo>,
     ) {
         let mut state = self.state.lock();
         // Another thread may have ended the session by now, and told us so before this.
         let alive = session.as_ref().is_none_or(|session| !session.is_ended());
+        let mut signals = Vec::new();
         if let Some(peer) = state.peers.get_mut(&pipe).filter(|_| alive) {
             peer.connected = true;
             peer.connections += 1;
             peer.session = session;
             peer.address = address.map(str::to_owned);
-            peer.info = Some(info);
+            peer.info = Some(Arc::clone(info));
+            signals = state.attach(pipe);
+            let State { pattern, pipes, .. } = &mut *state;
+            pattern.connected(pipe, info, pipes);
         }
-        let watchers = state.watchers.tell_all();
+        signals.extend(state.watchers.tell_all());
+        let aftermath = state.take_aftermath();
         drop(state);
-        self.attach_pipe(pipe);
-        fire_signals(watchers);
+        self.settle(aftermath);
+        fire_signals(signals);
     }
 
     /// An inproc peer has taken the other end.
-    pub(super) fn inproc_connected(&self, pipe: usize, info: Arc<PeerInfo>) {
+    pub(super) fn inproc_connected(&self, pipe: usize, info: &Arc<PeerInfo>) {
         self.mark_connected(pipe, None, None, info);
     }
 
     /// The far end of a pipe is gone. What it has sent can still be received; then the pipe goes too.
     fn handle_closed_pipe(&self, pipe: usize, in_doubt: u64, event: Option<Event>) {
-        let signals = self.state.lock().close_pipe(pipe, in_doubt);
+        let mut state = self.state.lock();
+        let signals = state.close_pipe(pipe, in_doubt);
+        let aftermath = state.take_aftermath();
+        drop(state);
         event.into_iter().for_each(|event| self.emit(event));
+        self.settle(aftermath);
         fire_signals(signals);
         self.check_closed();
     }
 }
 
 impl<P: Pattern> State<P> {
+    /// Lets the pattern use a pipe, once; returns whom to tell.
+    fn attach(&mut self, pipe: usize) -> Vec<Signal> {
+        let Some(peer) = self.peers.get_mut(&pipe) else {
+            return Vec::new();
+        };
+        if !std::mem::replace(&mut peer.attached, true) {
+            self.pattern.attach(pipe);
+        }
+        [self.next_sender(), self.next_receiver()]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
     fn close_pipe(&mut self, pipe: usize, in_doubt: u64) -> Vec<Signal> {
         let Some(peer) = self.peers.get_mut(&pipe) else {
             return Vec::new();
@@ -90,10 +133,11 @@ impl<P: Pattern> State<P> {
         peer.gone = true;
         peer.session = None;
         peer.in_doubt += in_doubt;
+        self.pattern.disconnected(pipe, &mut self.pipes);
         self.write_off(pipe);
         let open = self.phase == Phase::Open;
         if open && self.pipes.get_mut(pipe).is_some_and(|end| !end.is_finished()) {
-            self.pattern.activate_read(pipe);
+            self.pattern.activate_read(pipe, &mut self.pipes);
         } else {
             self.remove_pipe(pipe);
         }
@@ -104,17 +148,19 @@ impl<P: Pattern> State<P> {
 }
 
 impl<P: Pattern> Hooks for Core<P> {
-    fn attach(&self, endpoint: &Endpoint, _info: &Arc<PeerInfo>) -> Result<Link, DisconnectReason> {
-        if self.state.lock().phase != Phase::Open {
-            return Err(DisconnectReason::Rejected("the socket is closing"));
-        }
+    fn attach(&self, endpoint: &Endpoint, info: &Arc<PeerInfo>) -> Result<Link, DisconnectReason> {
         let (near, end) = pipe::pair(self.pipe_limits());
-        let pipe = self.add_pipe(near, Peer::new(endpoint.clone()));
+        let admitted = self.admit_pipe(near, Peer::new(endpoint.clone()), info);
+        let pipe = admitted.map_err(|(why, _)| DisconnectReason::Rejected(why))?;
         Ok(Link { pipe, end })
     }
 
+    fn readmit(&self, pipe: usize, info: &Arc<PeerInfo>) -> Result<(), DisconnectReason> {
+        Self::readmit(self, pipe, info).map_err(DisconnectReason::Rejected)
+    }
+
     fn connected(&self, pipe: usize, session: Arc<Session>, address: &str, info: Arc<PeerInfo>) {
-        self.mark_connected(pipe, Some(session), Some(address), info);
+        self.mark_connected(pipe, Some(session), Some(address), &info);
     }
 
     fn publish(&self, pipe: usize) {
@@ -135,10 +181,15 @@ impl<P: Pattern> Hooks for Core<P> {
         }
         // What a burst had staged must not wait for one on the next connection.
         let published = state.pipes.get_mut(pipe).and_then(PipeEnd::publish);
-        let signals = state.watchers.tell_all();
+        let State { pattern, pipes, .. } = &mut *state;
+        pattern.disconnected(pipe, pipes);
+        let mut signals = state.watchers.tell_all();
+        signals.extend(state.next_receiver());
+        let aftermath = state.take_aftermath();
         drop(state);
         event.into_iter().for_each(|event| self.emit(event));
         pipe::fire_all(published);
+        self.settle(aftermath);
         fire_signals(signals);
     }
 
@@ -159,9 +210,12 @@ impl<P: Pattern> pipe::Owner for Core<P> {
             drop(state);
             return self.handle_closed_pipe(pipe, 0, None);
         }
-        state.pattern.activate_read(pipe);
+        let State { pattern, pipes, .. } = &mut *state;
+        pattern.activate_read(pipe, pipes);
         let signal = state.receivers.tell_one();
+        let aftermath = state.take_aftermath();
         drop(state);
+        self.settle(aftermath);
         fire_signals(signal);
     }
 
@@ -184,11 +238,9 @@ impl<P: Pattern> Binder for Core<P> {
     }
 
     fn adopt(&self, name: &str, end: PipeEnd, info: &Arc<PeerInfo>) -> Result<(), PipeEnd> {
-        if self.state.lock().phase != Phase::Open {
-            return Err(end);
-        }
-        let pipe = self.add_pipe(end, Peer::new(Endpoint::Inproc(name.to_owned())));
-        self.mark_connected(pipe, None, None, Arc::clone(info));
+        let peer = Peer::new(Endpoint::Inproc(name.to_owned()));
+        let pipe = self.admit_pipe(end, peer, info).map_err(|(_, end)| end)?;
+        self.mark_connected(pipe, None, None, info);
         Ok(())
     }
 

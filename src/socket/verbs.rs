@@ -23,48 +23,36 @@ type PassOn<P> = fn(&mut State<P>) -> Option<Signal>;
 
 impl<P: Pattern> Core<P> {
     #[inline]
-    pub(super) fn send(
-        &self,
-        unsent: &mut Option<Message>,
-        timeout: Option<Duration>,
-    ) -> Result<(), SendError> {
-        match self.try_send(unsent) {
-            Ok(()) => Ok(()),
-            Err(_) => self.send_slowly(unsent, timeout),
+    pub(super) fn send(&self, out: &mut Option<P::Out>, timeout: Option<Duration>) -> Result<(), Unsent> {
+        match self.try_send(out) {
+            Err(Unsent::Full) => self.send_slowly(out, timeout),
+            settled => settled,
         }
     }
 
     #[inline(never)]
-    fn send_slowly(&self, unsent: &mut Option<Message>, timeout: Option<Duration>) -> Result<(), SendError> {
+    fn send_slowly(&self, out: &mut Option<P::Out>, timeout: Option<Duration>) -> Result<(), Unsent> {
         let sent = self.wait_for(
             |state| &mut state.senders,
             State::next_sender,
             deadline(timeout),
-            || self.try_unsent(unsent),
+            || self.try_unsent(out),
         );
-        sent.unwrap_or_else(|| Err(SendError::Timeout(unsent.take().unwrap_or_default())))
+        sent.unwrap_or(Err(Unsent::Full))
     }
 
-    pub(super) fn send_now(&self, message: Message) -> Result<(), TrySendError> {
-        let mut unsent = Some(message);
-        self.try_send(&mut unsent).map_err(|why| match why {
-            Unsent::Full => TrySendError::Full(unsent.unwrap_or_default()),
-            Unsent::Closed => TrySendError::Closed(unsent.unwrap_or_default()),
-        })
-    }
-
-    pub(super) fn recv(&self, timeout: Option<Duration>) -> Result<Message, RecvError> {
-        let mut message = None;
-        if self.try_recv(&mut message).is_ok()
-            && let Some(message) = message
+    pub(super) fn recv(&self, timeout: Option<Duration>) -> Result<P::In, RecvError> {
+        let mut received = None;
+        if self.try_recv(&mut received).is_ok()
+            && let Some(received) = received
         {
-            return Ok(message);
+            return Ok(received);
         }
         self.recv_slowly(timeout)
     }
 
     #[inline(never)]
-    fn recv_slowly(&self, timeout: Option<Duration>) -> Result<Message, RecvError> {
+    fn recv_slowly(&self, timeout: Option<Duration>) -> Result<P::In, RecvError> {
         let received = self.wait_for(
             |state| &mut state.receivers,
             State::next_receiver,
@@ -74,10 +62,10 @@ impl<P: Pattern> Core<P> {
         received.unwrap_or(Err(RecvError::Timeout))
     }
 
-    pub(super) fn recv_now(&self) -> Result<Message, TryRecvError> {
-        let mut message = None;
-        self.try_recv(&mut message)?;
-        message.ok_or(TryRecvError::Empty)
+    pub(super) fn recv_now(&self) -> Result<P::In, TryRecvError> {
+        let mut received = None;
+        self.try_recv(&mut received)?;
+        received.ok_or(TryRecvError::Empty)
     }
 
     pub(super) fn wait_for_peers(&self, expected: usize, timeout: Duration) -> Result<(), WaitError> {
@@ -129,17 +117,17 @@ impl<P: Pattern> Core<P> {
         fire_signals(next);
     }
 
-    fn try_unsent(&self, unsent: &mut Option<Message>) -> Option<Result<(), SendError>> {
-        match self.try_send(unsent) {
-            Ok(()) => Some(Ok(())),
-            Err(Unsent::Closed) => Some(Err(SendError::Closed(unsent.take().unwrap_or_default()))),
+    /// An attempt of somebody who waits; `None` if there is a reason to wait on.
+    fn try_unsent(&self, out: &mut Option<P::Out>) -> Option<Result<(), Unsent>> {
+        match self.try_send(out) {
             Err(Unsent::Full) => None,
+            settled => Some(settled),
         }
     }
 
-    fn try_received(&self) -> Option<Result<Message, RecvError>> {
+    fn try_received(&self) -> Option<Result<P::In, RecvError>> {
         match self.recv_now() {
-            Ok(message) => Some(Ok(message)),
+            Ok(received) => Some(Ok(received)),
             Err(TryRecvError::Closed) => Some(Err(RecvError::Closed)),
             Err(TryRecvError::Empty) => None,
         }
@@ -153,17 +141,20 @@ impl<P: Pattern> Core<P> {
         (state.connected_peers() >= expected).then_some(Ok(()))
     }
 
-    pub(super) fn send_async(&self, message: Message) -> impl Future<Output = Result<(), SendError>> + Send {
-        let mut unsent = Some(message);
+    /// Sends what is in its place; the future may be dropped as long as it is there.
+    pub(super) fn send_async<'a>(
+        &'a self,
+        out: &'a mut Option<P::Out>,
+    ) -> impl Future<Output = Result<(), Unsent>> + Send + 'a {
         Waiting::new(
             self,
             |state| &mut state.senders,
             State::next_sender,
-            move || self.try_unsent(&mut unsent),
+            move || self.try_unsent(out),
         )
     }
 
-    pub(super) fn recv_async(&self) -> impl Future<Output = Result<Message, RecvError>> + Send {
+    pub(super) fn recv_async(&self) -> impl Future<Output = Result<P::In, RecvError>> + Send {
         Waiting::new(
             self,
             |state| &mut state.receivers,
@@ -186,6 +177,28 @@ impl<P: Pattern> Core<P> {
 
     pub(super) fn wait_closed_async(&self) -> impl Future<Output = CloseReport> + Send {
         Waiting::new(self, |state| &mut state.watchers, |_| None, || self.report())
+    }
+}
+
+impl Unsent {
+    /// What to tell of a plain message that was not sent. A socket for those has no reason to refuse one.
+    #[cold]
+    pub(super) fn into_send_error(self, message: Option<Message>) -> SendError {
+        let message = message.unwrap_or_default();
+        match self {
+            Self::Full | Self::Refused => SendError::Timeout(message),
+            Self::Closed => SendError::Closed(message),
+        }
+    }
+
+    /// The same for a verb that does not wait.
+    #[cold]
+    pub(super) fn into_try_send_error(self, message: Option<Message>) -> TrySendError {
+        let message = message.unwrap_or_default();
+        match self {
+            Self::Full | Self::Refused => TrySendError::Full(message),
+            Self::Closed => TrySendError::Closed(message),
+        }
     }
 }
 
@@ -402,9 +415,9 @@ macro_rules! send_verbs {
             ///
             /// Nobody could take it in time, or the socket is closed. The message is in the error.
             pub fn send(&self, message: impl Into<$crate::Message>) -> Result<(), $crate::SendError> {
-                self.0
-                    .0
-                    .send(&mut Some(message.into()), self.0.0.options.send_timeout)
+                let (core, mut message) = (&self.0.0, Some(message.into()));
+                core.send(&mut message, core.options.send_timeout)
+                    .map_err(|why| why.into_send_error(message))
             }
 
             /// Sends a message if a peer can take it now.
@@ -413,7 +426,11 @@ macro_rules! send_verbs {
             ///
             /// No peer can take it, or the socket is closed. The message is in the error.
             pub fn try_send(&self, message: impl Into<$crate::Message>) -> Result<(), $crate::TrySendError> {
-                self.0.0.send_now(message.into())
+                let mut message = Some(message.into());
+                self.0
+                    .0
+                    .try_send(&mut message)
+                    .map_err(|why| why.into_try_send_error(message))
             }
 
             /// Sends a message; waits at most this long while no peer can take it.
@@ -426,7 +443,11 @@ macro_rules! send_verbs {
                 message: impl Into<$crate::Message>,
                 timeout: ::std::time::Duration,
             ) -> Result<(), $crate::SendError> {
-                self.0.0.send(&mut Some(message.into()), Some(timeout))
+                let mut message = Some(message.into());
+                self.0
+                    .0
+                    .send(&mut message, Some(timeout))
+                    .map_err(|why| why.into_send_error(message))
             }
 
             /// Sends a message without blocking the thread: on any executor. If the future is dropped before it is
@@ -439,7 +460,9 @@ macro_rules! send_verbs {
                 &self,
                 message: impl Into<$crate::Message>,
             ) -> Result<(), $crate::SendError> {
-                self.0.0.send_async(message.into()).await
+                let mut message = Some(message.into());
+                let sent = self.0.0.send_async(&mut message).await;
+                sent.map_err(|why| why.into_send_error(message))
             }
         }
     };

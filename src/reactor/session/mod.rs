@@ -279,7 +279,15 @@ impl Session {
         after: &mut Aftermath,
     ) -> Result<(), DisconnectReason> {
         let mut link = match state.waiting_link.take() {
-            Some(link) => link,
+            Some(link) => {
+                let admitted = self.config.hooks.readmit(link.pipe, info);
+                if admitted.is_err() {
+                    // The dialer gets it back.
+                    state.waiting_link = Some(link);
+                    return admitted;
+                }
+                link
+            }
             None => self.config.hooks.attach(self.origin.endpoint(), info)?,
         };
         if let Some(owner) = self.myself.upgrade() {
