@@ -1,4 +1,4 @@
-//! The parts that `benches/` measures one by one; not part of the library.
+//! The parts that `benches/micro` measures one by one; not part of the library.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
