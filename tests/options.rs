@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use aqueduct::{
     BindError, ConnectError, Context, DetachError, DisconnectReason, DropReason, Endpoint, Event, Keepalive,
-    Message, Pull, Push, RecvError, SendError, TryRecvError, TrySendError, WaitError,
+    Message, PropertyError, Pull, Push, RecvError, SendError, TryRecvError, TrySendError, WaitError,
 };
 use support::*;
 
@@ -849,16 +849,77 @@ fn a_monitor_that_nobody_reads_keeps_the_newest_and_counts_the_rest() {
 fn properties_reach_the_peer() {
     for transport in Transport::ALL {
         let push = Push::builder()
-            .property("X-Region", "north")
+            .property("X-Region", "south")
+            .unwrap()
             .property("X-Empty", "")
+            .unwrap()
+            .property("x-region", "north")
+            .unwrap()
             .build();
-        let pull = Pull::builder().property("X-Region", "south").build();
+        let pull = Pull::builder().property("X-Region", "south").unwrap().build();
         marry(&push, &pull, transport);
         let seen = |stats: aqueduct::SocketStats| stats.peers[0].info.clone().unwrap();
         let (pushs, pulls) = (seen(pull.stats()), seen(push.stats()));
         assert_eq!(pushs.property("x-region"), Some(&b"north"[..]));
         assert_eq!(pushs.property("X-Empty"), Some(&b""[..]));
         assert_eq!(pulls.property("X-Region"), Some(&b"south"[..]), "{transport:?}");
+    }
+}
+
+#[test]
+fn a_property_that_peers_would_not_take_is_refused_at_once() {
+    let is_bad_name = |name: &str| {
+        matches!(
+            Push::builder().property(name, "value"),
+            Err(PropertyError::Name(named)) if named == name
+        )
+    };
+    for name in ["", "X Region", "X-Região", "X-\n", "X/Region", "X-\0"] {
+        assert!(is_bad_name(name), "{name:?}");
+    }
+    assert!(is_bad_name(&"x".repeat(256)));
+    for name in ["Socket-Type", "socket-type", "IDENTITY"] {
+        let result = Push::builder().property(name, "PUB");
+        assert!(matches!(result, Err(PropertyError::Reserved(_))), "{name}");
+    }
+    let many = |count: usize| {
+        (0..count).try_fold(Push::builder(), |builder, at| {
+            builder.property(&format!("X-{at}"), "")
+        })
+    };
+    assert!(matches!(
+        many(63),
+        Err(PropertyError::OverLimit {
+            got: 63,
+            limit: 62,
+            ..
+        })
+    ));
+    let result = Push::builder().property("X-Long", vec![7; 8000]);
+    assert!(matches!(
+        result,
+        Err(PropertyError::OverLimit {
+            got: 8006,
+            limit: 7680,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn as_much_as_a_socket_may_say_is_heard() {
+    for transport in Transport::ALL {
+        let mut builder = Push::builder().property(&"x".repeat(255), vec![7; 5000]).unwrap();
+        for at in 1..62 {
+            builder = builder
+                .property(&format!("X.{at:02}+_"), "12345678901234567890123456789012")
+                .unwrap();
+        }
+        let (push, pull) = (builder.build(), Pull::new());
+        marry(&push, &pull, transport);
+        let info = pull.stats().peers[0].info.clone().unwrap();
+        assert_eq!(info.properties.len(), 62, "{transport:?}");
+        assert_eq!(info.property(&"X".repeat(255)), Some(&[7; 5000][..]));
     }
 }
 
