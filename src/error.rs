@@ -194,6 +194,9 @@ pub enum PropertyError {
 #[non_exhaustive]
 pub enum DisconnectReason {
     /// The peer ended the connection in good order.
+    ///
+    /// If that was before a handshake was done, it may want another security mechanism: libzmq hangs up when it has read
+    /// ours, and before it has named its own.
     #[error("closed by the peer")]
     PeerClosed,
     /// The transport failed.

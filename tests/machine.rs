@@ -286,6 +286,42 @@ fn a_peer_that_breaks_off_while_it_is_sent_to_harms_nobody_else() {
     }
 }
 
+/// How a connection fails whose peer says this, leaves in that way, and is or is not the one that connects.
+fn failure_after(said: &[u8], leave: fn(RawPeer), transport: Transport, is_bound: bool) -> DisconnectReason {
+    let pull = Pull::new();
+    let monitor = pull.monitor();
+    let mut raw = if is_bound {
+        RawPeer::connect(&pull.bind(transport.anywhere()).unwrap())
+    } else {
+        let listener = RawListener::bind(transport);
+        pull.connect(listener.endpoint()).unwrap();
+        listener.accept()
+    };
+    raw.say(said);
+    leave(raw);
+    await_end(&monitor).0
+}
+
+#[test]
+fn what_a_peer_said_before_it_broke_off_is_heard_first() {
+    // A connection that is lost fails in many places: in a read, in a write, even in the look whether it was made. At none
+    // of them may the loss hide what had come before. Which one is met is up to chance.
+    const TIMES: usize = 50;
+    let mut greeting = GREETING;
+    greeting[12..17].copy_from_slice(b"PLAIN");
+    let ways: [fn(RawPeer); 3] = [drop, RawPeer::hang_up, RawPeer::reset];
+    for transport in Transport::WIRED {
+        for (is_bound, way) in (0..TIMES * 6).map(|at| (at % 2 == 0, at / 2 % 3)) {
+            let reason = failure_after(&greeting, ways[way], transport, is_bound);
+            let is_named = matches!(
+                &reason,
+                DisconnectReason::Incompatible { what: "mechanism", theirs, .. } if theirs == "PLAIN"
+            );
+            assert!(is_named, "{transport:?}, bound: {is_bound}, way {way}: {reason}");
+        }
+    }
+}
+
 // ── paths ──
 
 #[test]
