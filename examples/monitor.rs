@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let monitor = pull.monitor();
     let endpoint = pull.bind("tcp://127.0.0.1:0")?;
 
-    let push = Push::builder().property("X-Region", "north").build();
+    let push = Push::builder().property("X-Region", "north")?.build();
     push.connect(&endpoint)?;
     push.send("hello")?;
     assert_eq!(pull.recv_timeout(PATIENCE)?, "hello");

@@ -1,4 +1,4 @@
-//! The parts that `benches/` measures one by one; not part of the library.
+//! The parts that `benches/micro` measures one by one; not part of the library.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -163,6 +163,28 @@ pub struct EndpointError {
     pub(crate) reason: &'static str,
 }
 
+/// Why a property cannot be part of what a socket says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PropertyError {
+    /// The name is none that ZMTP can carry.
+    #[error("{0:?} is no name of a property: it takes 1 to 255 letters, digits, and -_.+")]
+    Name(String),
+    /// The socket says this by itself.
+    #[error("the property {0} is the socket's own")]
+    Reserved(String),
+    /// With this property, the socket would have more to say than peers take.
+    #[error("too much for a handshake: {what} is {got}, the limit is {limit}")]
+    OverLimit {
+        /// What is limited.
+        what: &'static str,
+        /// What it would be.
+        got: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
 /// Why a connection ended, or never came to be.
 ///
 /// The variants are split by who is to blame: the other end's bytes ([`Malformed`](Self::Malformed),
@@ -172,6 +194,9 @@ pub struct EndpointError {
 #[non_exhaustive]
 pub enum DisconnectReason {
     /// The peer ended the connection in good order.
+    ///
+    /// If that was before a handshake was done, it may want another security mechanism: libzmq hangs up when it has read
+    /// ours, and before it has named its own.
     #[error("closed by the peer")]
     PeerClosed,
     /// The transport failed.

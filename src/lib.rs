@@ -111,8 +111,8 @@ mod zmtp;
 pub use context::Context;
 pub use endpoint::{Endpoint, Host, IntoEndpoint, IpcEndpoint, TcpEndpoint};
 pub use error::{
-    BindError, ConnectError, DetachError, DisconnectReason, EndpointError, RecvError, SendError,
-    TryRecvError, TrySendError, WaitError,
+    BindError, ConnectError, DetachError, DisconnectReason, EndpointError, PropertyError, RecvError,
+    SendError, TryRecvError, TrySendError, WaitError,
 };
 pub use message::{Frame, INLINE_CAPACITY, Message};
 pub use monitor::Event;

@@ -179,7 +179,7 @@ fn worker() {
     let [role, endpoint, name] = orders.split(' ').collect::<Vec<_>>()[..] else {
         panic!("{orders}")
     };
-    let pull = Pull::builder().property(NAME, name.to_owned()).build();
+    let pull = Pull::builder().property(NAME, name.to_owned()).unwrap().build();
     let monitor = pull.monitor();
     match role {
         "bind" => drop(pull.bind(endpoint).unwrap()),

@@ -15,7 +15,7 @@ pub(crate) fn run(lines_at: &str, results_at: &str) -> Outcome<()> {
     results.connect(results_at)?;
     results.wait_for_peers(1, PATIENCE)?;
 
-    let lines = Pull::builder().property(NAME, name.clone()).build();
+    let lines = Pull::builder().property(NAME, name.clone())?.build();
     lines.connect(lines_at)?;
     lines.wait_for_peers(1, PATIENCE)?;
 

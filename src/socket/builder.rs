@@ -6,8 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::context::Context;
+use crate::error::PropertyError;
 use crate::options::{Keepalive, Options};
 use crate::peer::RoutingId;
+use crate::zmtp::set_property;
 
 /// A socket type that a [`Builder`] can make.
 pub trait Buildable: Sealed {}
@@ -96,12 +98,17 @@ impl<S: Buildable> Builder<S> {
     }
 
     /// Adds a property to what this socket says of itself in the handshake; peers read it in
-    /// [`PeerInfo`](crate::PeerInfo). By convention its name begins with `X-`. Default: none. Peers take up to 64
-    /// properties and 8 KiB in all.
-    #[must_use]
-    pub fn property(mut self, name: &str, value: impl Into<Bytes>) -> Self {
-        self.options.link.properties.push((name.to_owned(), value.into()));
-        self
+    /// [`PeerInfo`](crate::PeerInfo). Default: none. A name has 1 to 255 letters, digits, and `-_.+`; by convention it
+    /// begins with `X-`, and case does not matter. Set again, it has the new value. Up to 62 properties, of 7,680 bytes
+    /// in all.
+    ///
+    /// # Errors
+    ///
+    /// ZMTP has no way to say this, or peers would not listen: the name is none, or is the socket's own, or it is too
+    /// much. Unlike a number, a name has no nearest end to be moved to.
+    pub fn property(mut self, name: &str, value: impl Into<Bytes>) -> Result<Self, PropertyError> {
+        set_property(&mut self.options.link.properties, name, value.into())?;
+        Ok(self)
     }
 }
 

@@ -182,14 +182,21 @@ impl Stream {
     }
 
     /// Writes some bytes of the slices, in order, with one system call.
+    ///
+    /// If the peer is gone but has left bytes, that is `WouldBlock`: the bytes may say why it went, and who reads them
+    /// finds the end behind them.
     #[cfg(unix)]
     pub(crate) fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let socket = each!(&self.socket, socket => SockRef::from(socket));
-        retry(|| match slices {
+        let result = retry(|| match slices {
             // `send` takes a shorter way through the kernel than `sendmsg`.
             [slice] => socket.send_with_flags(slice, NO_SIGNAL),
             _ => socket.send_vectored_with_flags(slices.get(..MAX_SLICES).unwrap_or(slices), NO_SIGNAL),
-        })
+        });
+        match result {
+            Err(error) if is_gone(&error) && has_bytes(&socket) => Err(io::ErrorKind::WouldBlock.into()),
+            result => result,
+        }
     }
 
     /// Writes some bytes of the slices, in order, through mio, which arms the next event when it sees `WouldBlock`.
@@ -200,7 +207,8 @@ impl Stream {
 
     /// Tells how a non-blocking connect went: `Ok` if connected, `NotConnected` if it is not decided yet.
     ///
-    /// To be asked after the first writable event. A connection that reached itself, which the system can make out of
+    /// To be asked after the first writable event. A peer that has already gone again, but has left bytes, was there. A
+    /// connection that reached itself, which the system can make out of
     /// a connect to a free port of this machine when it picks that same port to leave from, counts as refused.
     pub(crate) fn take_connect_error(&self) -> io::Result<()> {
         #[cfg_attr(
@@ -214,6 +222,10 @@ impl Stream {
             Socket::Ipc(socket) => return socket.take_error()?.map_or(Ok(()), Err),
         };
         if let Some(error) = socket.take_error()? {
+            #[cfg(unix)]
+            if is_gone(&error) && has_bytes(&SockRef::from(socket)) {
+                return Ok(());
+            }
             return Err(error);
         }
         let peer = socket.peer_addr()?;
@@ -270,6 +282,22 @@ impl Stream {
     pub(super) fn sock_ref(&self) -> SockRef<'_> {
         each!(&self.socket, socket => SockRef::from(socket))
     }
+}
+
+/// Tells whether this is how a stream fails whose peer is gone.
+#[cfg(unix)]
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+    )
+}
+
+/// Tells whether there are bytes to read, without taking them.
+#[cfg(unix)]
+fn has_bytes(socket: &SockRef<'_>) -> bool {
+    let mut byte = [std::mem::MaybeUninit::uninit()];
+    retry(|| socket.peek(&mut byte)).is_ok_and(|count| count > 0)
 }
 
 /// Repeats a call that a signal interrupted.

@@ -232,6 +232,26 @@ fn a_write_to_a_peer_that_is_gone_is_an_error() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn what_a_peer_left_is_read_before_a_write_fails() {
+    for (mut near, mut far, _poll) in pairs() {
+        write(&mut far, b"farewell");
+        write(&mut near, b"unread");
+        drop(far);
+        // The first writes may still be taken: tcp learns from the answer that nobody is there.
+        let failure = |stream: &mut Stream| loop {
+            if let Err(error) = stream.write_vectored(&[IoSlice::new(&[0; 100])]) {
+                return error.kind();
+            }
+        };
+        assert_eq!(failure(&mut near), io::ErrorKind::WouldBlock);
+        assert_eq!(near.read(&mut [0; 100]).unwrap(), b"farewell".len());
+        let gone = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
+        assert!(gone.contains(&failure(&mut near)));
+    }
+}
+
 #[test]
 fn port_zero_becomes_the_real_one_and_is_then_in_use() {
     let options = TransportOptions::default();

@@ -125,7 +125,7 @@ impl<'a> Iterator for Properties<'a> {
     }
 }
 
-/// Appends a property to the body of a READY; one that ZMTP cannot carry is left out.
+/// Appends a property to the body of a READY; one that ZMTP cannot carry, which no socket has, is left out.
 pub(super) fn put_property(name: &str, value: &[u8], out: &mut Vec<u8>) {
     let fits = u8::try_from(name.len()).is_ok() && property_name(name.as_bytes()).is_some();
     if let (true, Ok(len)) = (fits, u32::try_from(value.len())) {
@@ -136,7 +136,7 @@ pub(super) fn put_property(name: &str, value: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Returns the name as text if it is one that ZMTP allows: letters, digits and `-_.+`.
-fn property_name(name: &[u8]) -> Option<&str> {
+pub(super) fn property_name(name: &[u8]) -> Option<&str> {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.+".contains(byte);
     let good = !name.is_empty() && name.iter().all(allowed);
     std::str::from_utf8(name).ok().filter(|_| good)

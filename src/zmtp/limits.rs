@@ -16,6 +16,13 @@ pub(super) const PROPERTIES: usize = 64;
 /// The most bytes of names and values in a READY: they stay in memory as long as the connection.
 pub(super) const PROPERTY_BYTES: usize = 8 * 1024;
 
+/// The most properties that an application can add to our READY: as many as a peer like us takes beside the type of the
+/// socket and its routing id.
+pub(super) const OWN_PROPERTIES: usize = PROPERTIES - 2;
+
+/// The most bytes of names and values in them. The socket's own two take less than the difference.
+pub(super) const OWN_PROPERTY_BYTES: usize = PROPERTY_BYTES - 512;
+
 /// The most bytes of escaped peer text in an error: the longest reason of an ERROR command, if it was printable.
 pub(super) const SHOWN_TEXT: usize = 255;
 

@@ -35,9 +35,11 @@ mod heartbeat;
 mod limits;
 mod mechanism;
 mod outbox;
+mod properties;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use connection::{Config, Connection, Event};
 pub(crate) use encoder::Batch;
 pub(crate) use limits::Room;
+pub(crate) use properties::set_property;

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of this one")]
 #![allow(unused_imports, reason = "each test file uses its own part of this one")]
 
+mod child;
 mod honest;
 mod raw;
 
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use aqueduct::{DisconnectReason, Endpoint, Event, Message, Monitor, Pull, Push};
 
+pub(crate) use child::{ChildTest, end_with_parent, is_child};
 pub(crate) use honest::HonestPair;
 pub(crate) use raw::{GREETING, RawListener, RawPeer, command, frame, ready, ready_of};
 

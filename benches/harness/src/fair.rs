@@ -1,15 +1,19 @@
 //! Fairness: many peers that all have more to send than one PULL can take. Who gets how much?
 //!
-//! The peers are bare sockets in one other process that refills them in turn, so no peer's own thread is scheduled
-//! better than another's, and a peer is never without bytes in flight unless this machine is too slow to refill it.
-//! Counting begins when all are connected and every queue has had time to fill, and lasts until the peers have got through
-//! so many messages each that a whole queue more or less for one of them does not matter, however slow the machine.
+//! The peers are bare sockets in one other process that refills them in turn, over and over until it is killed, so no
+//! peer's own thread is scheduled better than another's. What is counted is a window of the messages that `recv` gives
+//! out. It begins when every queue of the PULL has been full and has since been read, on average, more than once, and it
+//! ends while all peers go on sending. It is counted in messages, so a slow machine does not look unfair.
+//!
+//! A peer with nothing to send would look like one that is treated badly, and peers that send the same number each would
+//! look alike however they are treated. So the queues are looked at during the window: all must have something in them.
 
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use aqueduct::Pull;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 
 use crate::arguments::Arguments;
 use crate::child::Child;
@@ -22,54 +26,94 @@ const SIZE: usize = 64;
 /// Messages that a peer's socket is offered at once.
 const OFFER: usize = 500;
 
-/// Time in which the queues fill.
-const WARM_UP: Duration = Duration::from_secs(1);
+/// What the system keeps for a peer's socket, beside what it keeps for the PULL's: it would grow to megabytes for each.
+const SEND_BUFFER: usize = 128 * 1024;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Messages that wait for `recv` from each peer, as by default.
+const QUEUE: usize = 1000;
+
+/// Messages that are passed over before the window, for each peer: first those of the full queues.
+const WARM_UP: usize = 2 * QUEUE;
+
+/// With fewer messages in the window for each peer, one turn more or less would show.
+const FEWEST: usize = 500;
+
+/// How often the window is interrupted for a look at the queues.
+const LOOKS: usize = 20;
+
+/// The pause between looks at queues that fill.
+const PAUSE: Duration = Duration::from_millis(20);
+
+const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     let peers: usize = arguments.option("--peers", 1000)?;
-    let each: u64 = arguments.option("--each", 10_000)?;
+    let each: usize = arguments.option("--each", 10_000)?;
     let write = arguments.flag("--write");
     arguments.finish()?;
-    idle::allow_files(u64::try_from(peers)?)?;
-    let pull = Pull::new();
-    let endpoint = pull.bind("tcp://127.0.0.1:0")?.to_string();
-    let _clients = Child::start(&["fair", &peers.to_string(), &endpoint])?;
-    pull.wait_for_peers(peers, PATIENCE)?;
-    let warm_up = Instant::now();
-    while warm_up.elapsed() < WARM_UP {
-        count(&pull, &mut vec![0; peers], peers)?;
+    if each < FEWEST {
+        return Err(format!("--each {each}: at least {FEWEST}, or chance decides").into());
     }
+    idle::allow_files(u64::try_from(peers)?)?;
+    let pull = Pull::builder().recv_hwm(QUEUE).build();
+    let endpoint = pull.bind("tcp://127.0.0.1:0")?.to_string();
+    let clients = Child::start(&["fair", &peers.to_string(), &endpoint])?;
+    pull.wait_for_peers(peers, PATIENCE)?;
+    fill(&pull)?;
+    clients.line(PATIENCE)?;
+    count(&pull, &mut vec![0; peers], peers * WARM_UP)?;
     let mut shares = vec![0u64; peers];
+    let mut shortest = u64::MAX;
     let start = Instant::now();
-    count(&pull, &mut shares, peers * usize::try_from(each)?)?;
-    let time = start.elapsed();
-    let starved = pull
-        .stats()
-        .peers
-        .iter()
-        .filter(|peer| peer.traffic.unread == 0)
-        .count();
-    let (min, max) = (shares.iter().min().copied(), shares.iter().max().copied());
-    let (min, max) = (min.unwrap_or(0) as f64, max.unwrap_or(0) as f64);
-    let total = shares.iter().sum::<u64>() as f64;
-    let text = format!(
-        "{} PUSH peers sending {SIZE}-byte messages to one PULL as fast as it takes them, for {:.1} s: {} msg/s; the \
-         smallest share is {}, the largest {} messages, their ratio {:.3}. At the end, {starved} peers had nothing \
-         queued.",
-        thousands(peers as f64),
-        time.as_secs_f64(),
-        thousands(total / time.as_secs_f64()),
-        thousands(min),
-        thousands(max),
-        max / min
-    );
+    for _ in 0..LOOKS {
+        count(&pull, &mut shares, peers * each / LOOKS)?;
+        shortest = shortest.min(shortest_queue(&pull));
+    }
+    let text = summary(&shares, start.elapsed(), shortest);
     println!("{text}");
     if write {
         report::write("docs/BENCHMARKS.md", "fair", &text)?;
     }
     Ok(())
+}
+
+fn summary(shares: &[u64], time: Duration, shortest: u64) -> String {
+    let total = shares.iter().sum::<u64>() as f64;
+    let min = shares.iter().min().copied().unwrap_or(0) as f64;
+    let max = shares.iter().max().copied().unwrap_or(0) as f64;
+    format!(
+        "{} PUSH peers sending {SIZE}-byte messages to one PULL as fast as it takes them; a window of {} messages, {} \
+         from each peer on average, in {:.1} s ({} msg/s). The smallest share is {}, the largest {} messages, their \
+         ratio {:.3}. The shortest queue at any of {LOOKS} looks held {} of {} messages.",
+        thousands(shares.len() as f64),
+        thousands(total),
+        thousands(total / shares.len() as f64),
+        time.as_secs_f64(),
+        thousands(total / time.as_secs_f64()),
+        thousands(min),
+        thousands(max),
+        max / min,
+        thousands(shortest as f64),
+        thousands(QUEUE as f64),
+    )
+}
+
+/// Waits until every queue is full.
+fn fill(pull: &Pull) -> Outcome<()> {
+    let start = Instant::now();
+    while shortest_queue(pull) < QUEUE as u64 {
+        if start.elapsed() > PATIENCE {
+            return Err("the queues do not fill".into());
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// How many messages of some peer wait for `recv`, of the one with the fewest.
+fn shortest_queue(pull: &Pull) -> u64 {
+    let peers = pull.stats().peers;
+    peers.iter().map(|peer| peer.traffic.unread).min().unwrap_or(0)
 }
 
 /// Receives some messages and counts them by peer.
@@ -96,6 +140,7 @@ struct Peer {
 
 impl Peer {
     fn new(stream: TcpStream, number: u32) -> Outcome<Self> {
+        set_socket_send_buffer_size(&stream, SEND_BUFFER)?;
         stream.set_nonblocking(true)?;
         let mut message = Vec::new();
         zmtp::put_header(SIZE, &mut message);
@@ -108,27 +153,35 @@ impl Peer {
         })
     }
 
-    /// Offers one more helping, as far as the system takes it.
-    fn refill(&mut self) -> Outcome<()> {
+    /// Offers one more helping, as far as the system takes it. Tells whether it took nothing.
+    fn refill(&mut self) -> Outcome<bool> {
         match self.stream.write(&self.offer[self.taken..]) {
-            Ok(count) => self.taken = (self.taken + count) % self.offer.len(),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error.into()),
+            Ok(count) => {
+                self.taken = (self.taken + count) % self.offer.len();
+                Ok(count == 0)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(true),
+            Err(error) => Err(error.into()),
         }
-        Ok(())
     }
 }
 
-/// The other process: refills the peers in turn until it is killed.
+/// The other process: refills the peers in turn until it is killed, and tells when for once there is no room for more.
 pub(crate) fn clients(mut arguments: Arguments) -> Outcome<()> {
     let count: u32 = arguments.parse()?;
     let address = zmtp::tcp_address(&arguments.word().unwrap_or_default())?;
     idle::allow_files(u64::from(count))?;
     let peers = (0..count).map(|number| Peer::new(zmtp::connect_push(address)?, number));
     let mut peers = peers.collect::<Outcome<Vec<_>>>()?;
+    let mut told = false;
     loop {
+        let mut full = true;
         for peer in &mut peers {
-            peer.refill()?;
+            full &= peer.refill()?;
+        }
+        if full && !told {
+            println!("full");
+            told = true;
         }
     }
 }

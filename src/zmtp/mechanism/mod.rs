@@ -6,6 +6,11 @@ use super::connection::Config;
 use super::handshake::Denied;
 use crate::PeerInfo;
 
+/// The property that names the type of a socket, in every mechanism.
+pub(super) const SOCKET_TYPE: &str = "Socket-Type";
+/// The property with the routing id of a socket, in every mechanism.
+pub(super) const IDENTITY: &str = "Identity";
+
 /// The mechanisms that a socket can be set to; both ends of a connection must name the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mechanism {

@@ -2,14 +2,12 @@
 
 use bytes::Bytes;
 
+use super::{IDENTITY, SOCKET_TYPE};
 use crate::zmtp::command::{Command, Properties, put_property};
 use crate::zmtp::connection::Config;
 use crate::zmtp::handshake::Denied;
 use crate::zmtp::limits::{self, printable};
 use crate::{DisconnectReason, PeerInfo, RoutingId, SocketType};
-
-const SOCKET_TYPE: &str = "Socket-Type";
-const IDENTITY: &str = "Identity";
 
 /// Appends the body of our READY.
 pub(super) fn emit_ready(config: &Config, out: &mut Vec<u8>) {

@@ -1,6 +1,6 @@
 //! The ring alone, through the two ends of a pipe in one thread: locks and counts included, nobody to wake.
 //!
-//! `RUSTFLAGS="--cfg aqueduct_bench" cargo bench --bench ring`
+//! `RUSTFLAGS="--cfg aqueduct_bench" cargo bench -p aqueduct-micro --bench ring`
 
 #[cfg(aqueduct_bench)]
 mod measured {

@@ -1,6 +1,6 @@
 //! The codec alone: messages to bytes and back, without a stream.
 //!
-//! `RUSTFLAGS="--cfg aqueduct_bench" cargo bench --bench codec`
+//! `RUSTFLAGS="--cfg aqueduct_bench" cargo bench -p aqueduct-micro --bench codec`
 
 #[cfg(aqueduct_bench)]
 mod measured {
