@@ -29,10 +29,10 @@ impl Rules {
         old_subscriptions: false,
     };
 
-    /// Tells whether a short frame can break no rule, so that the fast path need not look.
+    /// Tells whether a frame that can be packed breaks no rule, so that the fast path need not look.
     fn admit_any_short_frame(&self) -> bool {
         self.max_message_size
-            .is_some_and(|size| size >= usize::from(u8::MAX))
+            .is_some_and(|size| size >= queue::PACKED_CAPACITY)
             && self.max_message_parts > 0
             && !self.old_subscriptions
     }
