@@ -99,6 +99,7 @@ mod pipe;
 mod pool;
 mod queue;
 mod reactor;
+mod recycle;
 #[cfg(test)]
 mod simulation;
 mod slab;

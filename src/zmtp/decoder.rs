@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::frame::{Header, MAX_HEADER};
 use super::limits::{self, Room, wide};
 use crate::queue::{self, Queue};
+use crate::recycle;
 use crate::{DisconnectReason, Frame, Message};
 
 /// What the decoder lets through; the same for all connections of a socket, but for the handshake.
@@ -73,6 +74,15 @@ impl Assembly {
             let arrived = self.body.len().saturating_add(wanted);
             let earned = arrived.saturating_mul(limits::GROWTH);
             let capacity = earned.max(first_reservation).min(self.total);
+            self.reserve(capacity);
+        }
+    }
+
+    /// Makes space for a body of `capacity` bytes, what is there included.
+    fn reserve(&mut self, capacity: usize) {
+        if self.body.capacity() == 0 {
+            self.body = recycle::take(capacity);
+        } else {
             // Exact, so that the finished body becomes the frame's without being moved to a smaller home.
             self.body.reserve_exact(capacity.saturating_sub(self.body.len()));
         }
@@ -234,7 +244,7 @@ impl Decoder {
             return Some(Step::Command(Cow::Owned(frame.body)));
         }
         self.trust(frame.total);
-        self.finish(Frame::from(frame.body), frame.more, rules, room, inbox)
+        self.finish(Frame::from_buffer(frame.body), frame.more, rules, room, inbox)
     }
 
     fn reservation(&self, rules: &Rules) -> usize {
@@ -297,9 +307,7 @@ impl Decoder {
                 .saturating_mul(limits::GROWTH)
                 .max(reservation)
                 .min(frame.total);
-            frame
-                .body
-                .reserve_exact(capacity.saturating_sub(frame.body.len()));
+            frame.reserve(capacity);
         }
         let spare = frame.body.capacity().saturating_sub(frame.body.len());
         Some((&mut frame.body, missing.min(spare)))
@@ -323,7 +331,7 @@ impl Decoder {
         }
         frame.body.truncate(frame.total);
         self.trust(frame.total);
-        self.finish(Frame::from(frame.body), frame.more, rules, room, inbox)
+        self.finish(Frame::from_buffer(frame.body), frame.more, rules, room, inbox)
     }
 }
 
