@@ -104,6 +104,8 @@ pub(super) struct Decoder {
     header_len: u8,
     /// The size of the largest body that came in full, up to a limit: the peer has shown that it means its lengths.
     trusted: u32,
+    /// Whether the latest body was a large one.
+    streaming: bool,
     frame: Option<Assembly>,
     /// The parts of the current message before the current frame.
     parts: Vec<Frame>,
@@ -133,7 +135,7 @@ impl Decoder {
     ) -> Result<Step<'a>, DisconnectReason> {
         loop {
             if rules.admit_any_short_frame() && !self.is_mid_message() {
-                take_short_messages(input, room, inbox);
+                self.streaming &= !take_short_messages(input, room, inbox);
             }
             if !room.is_open() {
                 return Ok(Step::Full);
@@ -256,6 +258,17 @@ impl Decoder {
     fn trust(&mut self, delivered: usize) {
         let delivered = u32::try_from(delivered.min(limits::TRUSTED_RESERVATION)).unwrap_or(0);
         self.trusted = self.trusted.max(delivered);
+        self.streaming = usize::try_from(delivered).is_ok_and(|delivered| delivered >= limits::STREAMED);
+    }
+
+    /// How many bytes are best read at once. When a large body will follow the next header, as one has just come, what
+    /// is read with the header has to be copied, and what is not is read into its place.
+    pub(super) fn appetite(&self) -> usize {
+        if self.streaming && !self.is_mid_message() {
+            limits::HEADER_READ
+        } else {
+            usize::MAX
+        }
     }
 
     /// Adds a finished part to its message, and delivers the message after the last one.
@@ -336,15 +349,18 @@ impl Decoder {
 }
 
 /// The fast path: takes messages of one short frame in one piece, as long as they are whole and there is room.
-fn take_short_messages(input: &mut &[u8], room: &mut Room, inbox: &mut Queue) {
+///
+/// Returns whether there was any.
+fn take_short_messages(input: &mut &[u8], room: &mut Room, inbox: &mut Queue) -> bool {
     let bytes = *input;
     let (run, load) = queue::measure(bytes, |load| {
         load.messages < wide(room.messages) && load.weight() < wide(room.bytes)
     });
     if run.is_empty() {
-        return;
+        return false;
     }
     inbox.push_run(run, load);
     room.take_all(load);
     *input = bytes.get(run.len()..).unwrap_or_default();
+    true
 }

@@ -108,14 +108,18 @@ impl Session {
             return Ok(Read::Bytes(count));
         }
         let mut bytes = std::mem::take(&mut scratch.bytes);
-        let result = check(stream.read(&mut bytes), &mut state.readable);
+        let size = state.connection.appetite().min(bytes.len());
+        let result = check(
+            stream.read(bytes.get_mut(..size).unwrap_or_default()),
+            &mut state.readable,
+        );
         let outcome = match result {
             Err(reason) => Err(reason),
             Ok(None) => Ok(Read::Nothing),
             Ok(Some(0)) => Err(DisconnectReason::PeerClosed),
             Ok(Some(count)) => {
                 // A short read has emptied the stream, unless its end is behind these bytes.
-                state.readable = count == bytes.len() || state.hangup;
+                state.readable = count == size || state.hangup;
                 self.take_in(state, bytes.get(..count).unwrap_or_default(), scratch, after)
                     .map(|()| Read::Bytes(count))
             }
