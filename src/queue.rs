@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::message::{FRAME_OVERHEAD, INLINE_CAPACITY, Message};
 use crate::pool::{POOLED_CAPACITY, Pooled};
+use crate::recycle;
 use crate::stats::Count;
 
 /// A message of one frame with a body below this length is packed; others are kept as they are.
@@ -27,9 +28,12 @@ const PACKED_LONG: u8 = 2;
 /// Stands for the next message that is not packed. No ZMTP frame begins so.
 const LOOSE: u8 = u8::MAX;
 
-/// A queue that has grown past this many bytes is given up once it is used for far less, so that a burst long ago does
-/// not keep its memory on every one of ten thousand idle pipes.
+/// What an empty queue keeps of its memory, so that a burst long ago does not keep more on every one of ten thousand idle
+/// pipes. What is beyond goes round between the queues that are busy.
 const KEPT_BYTES: usize = 4 * 1024;
+
+/// How much a queue grows at once beyond that, so that little is copied on the way.
+const GROWTH: usize = 4;
 
 /// A number of messages, their frames and the bytes in their bodies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,6 +114,8 @@ pub(crate) struct Queue {
     start: usize,
     loose: VecDeque<Message>,
     load: Load,
+    /// How large the memory was that was given away: the next burst will want as much.
+    given: usize,
 }
 
 impl Queue {
@@ -123,6 +129,7 @@ impl Queue {
                 frames: 0,
                 bytes: 0,
             },
+            given: 0,
         }
     }
 
@@ -147,7 +154,7 @@ impl Queue {
         let Some(message) = slot else { return };
         if let Some((padded, len)) = message.as_padded() {
             // A copy of a size that the compiler knows takes no call; what was too much is cut off again.
-            self.packed.reserve(HEADER + INLINE_CAPACITY);
+            self.reserve(HEADER + INLINE_CAPACITY);
             self.packed.extend_from_slice(&[PACKED, len]);
             self.packed.extend_from_slice(padded);
             let too_much = INLINE_CAPACITY - usize::from(len).min(INLINE_CAPACITY);
@@ -156,7 +163,7 @@ impl Queue {
             *slot = None;
         } else if let Some(pooled) = message.as_pooled() {
             let len = pooled.as_slice().len();
-            self.packed.reserve(HEADER + POOLED_CAPACITY);
+            self.reserve(HEADER + POOLED_CAPACITY);
             self.packed
                 .extend_from_slice(&[PACKED, u8::try_from(len).unwrap_or(0)]);
             pooled.append_to(&mut self.packed);
@@ -171,11 +178,12 @@ impl Queue {
     fn push_slowly(&mut self, message: Message) {
         self.load.add(Load::of(&message));
         let Some(body) = message.as_single().filter(|body| body.len() < PACKED_CAPACITY) else {
+            self.reserve(1);
             self.packed.push(LOOSE);
             self.loose.push_back(message);
             return;
         };
-        self.packed.reserve(LONG_HEADER + body.len());
+        self.reserve(LONG_HEADER + body.len());
         if let Ok(len) = u8::try_from(body.len()) {
             self.packed.extend_from_slice(&[PACKED, len]);
         } else {
@@ -187,6 +195,7 @@ impl Queue {
 
     /// Appends a run of packed messages, as [`measure`] finds them, of this load.
     pub(crate) fn push_run(&mut self, run: &[u8], load: Load) {
+        self.reserve(run.len());
         self.packed.extend_from_slice(run);
         self.load.add(load);
     }
@@ -272,8 +281,9 @@ impl Queue {
             std::mem::swap(self, other);
             return;
         }
-        self.packed
-            .extend_from_slice(other.packed.get(other.start..).unwrap_or_default());
+        let others = other.packed.get(other.start..).unwrap_or_default();
+        self.reserve(others.len());
+        self.packed.extend_from_slice(others);
         self.loose.append(&mut other.loose);
         self.load.add(other.load);
         other.clear();
@@ -288,25 +298,47 @@ impl Queue {
         newest
     }
 
-    /// Drops all messages, and keeps the memory for others.
+    /// Drops all messages, and keeps some of the memory.
     pub(crate) fn clear(&mut self) {
         self.packed.clear();
         self.start = 0;
-        self.loose.clear();
         self.load = Load::default();
-    }
-
-    /// Gives up the memory of this empty queue if `used`, which stands for what it is used for now, is far less.
-    pub(crate) fn forget_burst(&mut self, used: &Self) {
-        let (kept, wanted) = (self.packed.capacity(), used.packed.len());
-        if kept > KEPT_BYTES && wanted < kept / 8 {
-            self.packed = Vec::new();
+        if self.packed.capacity() > KEPT_BYTES {
+            self.given = self.packed.capacity();
+            recycle::give(std::mem::take(&mut self.packed));
         }
-        if self.loose.capacity() > KEPT_BYTES / size_of::<Message>()
-            && used.loose.len() < self.loose.capacity() / 8
-        {
+        self.loose.clear();
+        if self.loose.capacity() > KEPT_BYTES / size_of::<Message>() {
             self.loose = VecDeque::new();
         }
+    }
+
+    /// Makes sure that so many bytes can be appended without another look.
+    #[inline]
+    fn reserve(&mut self, additional: usize) {
+        if self.packed.capacity() - self.packed.len() < additional {
+            self.grow(additional);
+        }
+    }
+
+    #[inline(never)]
+    fn grow(&mut self, additional: usize) {
+        let unread = self.packed.get(self.start..).unwrap_or_default();
+        let needed = unread.len().saturating_add(additional);
+        if needed <= KEPT_BYTES {
+            // What has been read is in the way at most once.
+            self.packed.drain(..self.start);
+            self.packed.reserve(additional);
+        } else {
+            let mut size = KEPT_BYTES.max(self.given);
+            while size < needed {
+                size = size.saturating_mul(GROWTH);
+            }
+            let mut packed = recycle::take(size);
+            packed.extend_from_slice(unread);
+            recycle::give(std::mem::replace(&mut self.packed, packed));
+        }
+        self.start = 0;
     }
 
     #[cfg(test)]
@@ -420,14 +452,24 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_a_burst_is_given_up() {
-        let (mut full, mut small): (Queue, Queue) = Default::default();
-        (0..1000).for_each(|_| full.push(Message::from([0; 64])));
-        (0..1000).for_each(|_| full.push(["two", "parts"].into_iter().collect()));
-        small.push(Message::from("one"));
-        full.clear();
-        full.forget_burst(&small);
-        assert_eq!(full.capacity(), 0);
+    fn the_memory_of_a_burst_is_given_away() {
+        let mut queue = Queue::new();
+        (0..1000).for_each(|_| queue.push(Message::from([0; 64])));
+        (0..1000).for_each(|_| queue.push(["two", "parts"].into_iter().collect()));
+        assert!(queue.capacity() > 100_000);
+        assert_eq!(queue.by_ref().count(), 2000);
+        assert_eq!(queue.capacity(), 0);
+    }
+
+    #[test]
+    fn what_has_been_read_does_not_grow_the_queue() {
+        let mut queue = Queue::new();
+        queue.push(Message::from("one is always there"));
+        for _ in 0..10_000 {
+            queue.push(Message::from([0; 64]));
+            queue.pop();
+        }
+        assert!(queue.capacity() <= KEPT_BYTES, "{} bytes", queue.capacity());
     }
 
     #[derive(Clone, Debug)]

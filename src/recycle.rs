@@ -1,4 +1,4 @@
-//! Buffers of large bodies, which go round: one that is dropped becomes the next one that is asked for.
+//! Large buffers, of bodies and of busy queues, which go round: one that is dropped becomes the next one asked for.
 //!
 //! An allocator gives memory of this size back to the system as soon as it can, and takes it again page by page for the
 //! next message; that doubles what a large message costs. A buffer that has just been in use is in the cache, too.
@@ -80,6 +80,20 @@ pub(crate) fn into_body(buffer: Vec<u8>) -> Bytes {
     }
 }
 
+/// Takes back a buffer that nobody uses any more.
+pub(crate) fn give(mut buffer: Vec<u8>) {
+    if !(SMALLEST..=LARGEST).contains(&buffer.capacity()) {
+        return;
+    }
+    buffer.clear();
+    let too_many = BUFFERS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .give(buffer);
+    // Memory goes back to the system outside of the lock.
+    drop(too_many);
+}
+
 struct Recycled(Vec<u8>);
 
 impl AsRef<[u8]> for Recycled {
@@ -90,14 +104,7 @@ impl AsRef<[u8]> for Recycled {
 
 impl Drop for Recycled {
     fn drop(&mut self) {
-        let mut buffer = std::mem::take(&mut self.0);
-        buffer.clear();
-        let too_many = BUFFERS
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .give(buffer);
-        // Memory goes back to the system outside of the lock.
-        drop(too_many);
+        give(std::mem::take(&mut self.0));
     }
 }
 

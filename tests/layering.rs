@@ -26,7 +26,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("message", &["pool", "recycle"]),
     ("pool", &[]),
     ("recycle", &[]),
-    ("queue", &["pool"]),
+    ("queue", &["pool", "recycle"]),
     ("endpoint", &[]),
     ("options", &[]),
     ("peer", &[]),
