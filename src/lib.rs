@@ -113,13 +113,18 @@ pub use context::Context;
 pub use endpoint::{Endpoint, Host, IntoEndpoint, IpcEndpoint, TcpEndpoint};
 pub use error::{
     BindError, ConnectError, DetachError, DisconnectReason, EndpointError, PropertyError, RecvError,
-    SendError, TryRecvError, TrySendError, WaitError,
+    ReplyError, ReqRecvError, ReqSendError, RequestError, RouteError, SendError, TryRecvError, TryReplyError,
+    TryRouteError, TrySendError, WaitError,
 };
 pub use message::{Frame, INLINE_CAPACITY, Message};
 pub use monitor::Event;
 pub use options::Keepalive;
+pub use pattern::RouterEvent;
 pub use peer::{PeerInfo, RoutingId, SocketType};
-pub use socket::{Buildable, Builder, Monitor, Pull, Push};
+pub use socket::{
+    Buildable, Builder, Dealer, DealerReceiver, DealerSender, Monitor, Pair, PairReceiver, PairSender, Pull,
+    Push, Rep, Reply, Req, Router, RouterReceiver, RouterSender,
+};
 pub use stats::{CloseReport, Count, DropReason, Drops, PeerStats, SocketStats, Traffic};
 
 /// The claims that the fuzzers check; not part of the library.

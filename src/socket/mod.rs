@@ -8,15 +8,25 @@
 mod builder;
 mod closing;
 mod core;
+mod dealer;
 mod endpoints;
 mod hooks;
 mod monitor;
+mod pair;
 mod pull;
 mod push;
+mod rep;
+mod req;
+mod router;
 mod verbs;
 mod waiters;
 
 pub use builder::{Buildable, Builder};
+pub use dealer::{Dealer, DealerReceiver, DealerSender};
 pub use monitor::Monitor;
+pub use pair::{Pair, PairReceiver, PairSender};
 pub use pull::Pull;
 pub use push::Push;
+pub use rep::{Rep, Reply};
+pub use req::Req;
+pub use router::{Router, RouterReceiver, RouterSender};
