@@ -27,8 +27,13 @@
 //! |---|---|
 //! | to share out work, each message to one of several workers | [`Push`] |
 //! | to collect work or results from anybody who sends some | [`Pull`] |
+//! | to ask a service and get its reply | [`Req`] |
+//! | to be such a service | [`Rep`] |
+//! | to ask many things at once, of one service or many | [`Dealer`] |
+//! | to know each peer and choose whom to send to | [`Router`] |
+//! | to join exactly two | [`Pair`] |
 //!
-//! Publishing, requests with replies, and routing are to come; [`SocketType`] lists all types of the protocol. Either
+//! Publishing is to come; [`SocketType`] lists all types of the protocol. Either
 //! end may [`bind`](Push::bind), and the other [`connect`](Push::connect)s: usually the one that is longer there binds.
 //! An [`Endpoint`] is `tcp://host:port` between machines, `ipc://path` between processes, and `inproc://name` between
 //! the threads of one process.

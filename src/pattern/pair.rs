@@ -28,6 +28,14 @@ pub(crate) struct PairPattern {
 }
 
 impl PairPattern {
+    /// Lets go of what was read to its end without anybody having looked again, and makes room for another peer.
+    fn tidy(&mut self, pipes: &mut Pipes) {
+        if self.last.is_some_and(|pipe| pipes.is_finished(pipe)) {
+            self.last = None;
+        }
+        self.advance();
+    }
+
     /// Makes room for another peer if the one of now has left, and nothing is in the way.
     fn advance(&mut self) {
         if self.deserted && self.last.is_none() {
@@ -46,7 +54,8 @@ impl Pattern for PairPattern {
     type Out = Message;
     type In = Message;
 
-    fn admit(&mut self, pipe: usize, _info: &PeerInfo, _pipes: &mut Pipes) -> Result<(), &'static str> {
+    fn admit(&mut self, pipe: usize, _info: &PeerInfo, pipes: &mut Pipes) -> Result<(), &'static str> {
+        self.tidy(pipes);
         if *self.current.get_or_insert(pipe) == pipe {
             return Ok(());
         }
@@ -62,7 +71,7 @@ impl Pattern for PairPattern {
     fn disconnected(&mut self, pipe: usize, pipes: &mut Pipes) {
         if self.current == Some(pipe) && pipes.is_abandoned(pipe) {
             self.deserted = true;
-            self.advance();
+            self.tidy(pipes);
         }
     }
 
@@ -138,6 +147,7 @@ mod tests {
         let _ = far[0].close();
         pair.disconnected(keys[0], &mut pipes);
         assert_eq!(admit(&mut pair, second, &mut pipes), Ok(()));
+        assert_eq!(pipes.effects().finished, keys, "nobody need look at it again");
     }
 
     #[test]

@@ -104,6 +104,15 @@ impl Pipes {
         self.ends.get(key).map_or(0, PipeEnd::queued)
     }
 
+    /// Tells whether a pipe is closed and empty, and notes it as finished if so.
+    pub(crate) fn is_finished(&mut self, key: usize) -> bool {
+        let finished = self.ends.get_mut(key).is_none_or(PipeEnd::is_finished);
+        if finished {
+            self.effects.finished.push(key);
+        }
+        finished
+    }
+
     /// Tells whether the peer of a pipe will never read again, or the pipe is gone.
     pub(crate) fn is_abandoned(&self, key: usize) -> bool {
         self.ends.get(key).is_none_or(PipeEnd::is_abandoned)

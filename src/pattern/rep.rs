@@ -64,7 +64,7 @@ type Excess = (&'static str, usize, usize);
 /// Returns how many frames of a request are its envelope, without the empty frame after it.
 fn envelope_len(frames: &[Frame]) -> Result<usize, Fault> {
     let head = frames.get(..=MAX_ENVELOPE_FRAMES).unwrap_or(frames);
-    let len = head.iter().position(|frame| frame.is_empty());
+    let len = head.iter().position(Frame::is_empty);
     let envelope = head.get(..len.unwrap_or(head.len())).unwrap_or(head);
     if envelope.len() > MAX_ENVELOPE_FRAMES {
         return Err(Fault::Excess((
@@ -76,7 +76,7 @@ fn envelope_len(frames: &[Frame]) -> Result<usize, Fault> {
     let Some(len) = len.filter(|len| len + 1 < frames.len()) else {
         return Err(Fault::Shape);
     };
-    match envelope.iter().map(|frame| frame.len()).max() {
+    match envelope.iter().map(Frame::len).max() {
         Some(longest) if longest > MAX_ENVELOPE_FRAME => Err(Fault::Excess((
             "envelope frame size",
             longest,

@@ -8,10 +8,10 @@ use crate::Endpoint;
 use crate::error::{BindError, ConnectError, DetachError, EndpointError};
 use crate::monitor::Event;
 use crate::pattern::Pattern;
-use crate::peer::{PeerInfo, RoutingId};
+use crate::peer::RoutingId;
 use crate::pipe;
 use crate::reactor::{Dialer, Link, Listener};
-use crate::transport::inproc::{Refusal, Waiting};
+use crate::transport::inproc::{Answer, Refusal, Waiting};
 
 type Parsed = Result<Endpoint, EndpointError>;
 
@@ -128,7 +128,7 @@ impl<P: Pattern> Core<P> {
             self.attach_pipe(pipe);
         }
         let core = self.myself.clone();
-        let accepted = Box::new(move |answer: Result<Arc<PeerInfo>, &'static str>| {
+        let accepted = Box::new(move |answer: Answer| {
             if let Some(core) = core.upgrade() {
                 match answer {
                     Ok(info) => core.inproc_connected(pipe, &info),

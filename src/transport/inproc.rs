@@ -23,6 +23,9 @@ pub(crate) trait Binder: Send + Sync {
     fn limits(&self) -> PipeLimits;
 }
 
+/// Who has taken the other end of a connection, or why nobody has.
+pub(crate) type Answer = Result<Arc<PeerInfo>, &'static str>;
+
 /// A connection that waits for a binder.
 pub(crate) struct Waiting {
     /// The end for the binder.
@@ -30,7 +33,7 @@ pub(crate) struct Waiting {
     /// Who connects.
     pub(crate) info: Arc<PeerInfo>,
     /// Tells the connecting socket who took the other end, or why it was not taken.
-    pub(crate) accepted: Box<dyn FnOnce(Result<Arc<PeerInfo>, &'static str>) + Send>,
+    pub(crate) accepted: Box<dyn FnOnce(Answer) + Send>,
 }
 
 /// Why a connection was not made.
