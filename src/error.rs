@@ -113,20 +113,6 @@ pub enum ReplyError {
     Closed(Message),
 }
 
-/// Why a reply was not sent at once. It is inside.
-#[derive(Debug, Error)]
-pub enum TryReplyError {
-    /// The peer that asked is gone; another at the same place would not know what to make of the reply.
-    #[error("the peer that asked is gone")]
-    PeerGone(Message),
-    /// The peer is at its high-water mark. The request can still be answered.
-    #[error("the peer cannot take a message now")]
-    Full(Message, crate::Reply),
-    /// The socket is closed.
-    #[error("the socket is closed")]
-    Closed(Message),
-}
-
 /// Why a request was not sent. The message is inside.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ReqSendError {

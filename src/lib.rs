@@ -118,8 +118,8 @@ pub use context::Context;
 pub use endpoint::{Endpoint, Host, IntoEndpoint, IpcEndpoint, TcpEndpoint};
 pub use error::{
     BindError, ConnectError, DetachError, DisconnectReason, EndpointError, PropertyError, RecvError,
-    ReplyError, ReqRecvError, ReqSendError, RequestError, RouteError, SendError, TryRecvError, TryReplyError,
-    TryRouteError, TrySendError, WaitError,
+    ReplyError, ReqRecvError, ReqSendError, RequestError, RouteError, SendError, TryRecvError, TryRouteError,
+    TrySendError, WaitError,
 };
 pub use message::{Frame, INLINE_CAPACITY, Message};
 pub use monitor::Event;
@@ -128,7 +128,7 @@ pub use pattern::RouterEvent;
 pub use peer::{PeerInfo, RoutingId, SocketType};
 pub use socket::{
     Buildable, Builder, Dealer, DealerReceiver, DealerSender, Monitor, Pair, PairReceiver, PairSender, Pull,
-    Push, Rep, Reply, Req, Router, RouterReceiver, RouterSender,
+    Push, Rep, Reply, Req, Router, RouterReceiver, RouterSender, TryReplyError,
 };
 pub use stats::{CloseReport, Count, DropReason, Drops, PeerStats, SocketStats, Traffic};
 

@@ -294,9 +294,9 @@ mod tests {
         std::iter::from_fn(|| end.pop(&mut Wakes::new())).collect()
     }
 
-    fn say(req: &mut ReqPattern, pipes: &mut Pipes, from: (usize, &mut PipeEnd), message: Message) {
-        assert!(from.1.push(message).is_ok());
-        req.activate_read(from.0, pipes);
+    fn say(req: &mut ReqPattern, pipes: &mut Pipes, (pipe, end): (usize, &mut PipeEnd), message: Message) {
+        assert!(end.push(message).is_ok());
+        req.activate_read(pipe, pipes);
     }
 
     fn reply(body: &str) -> Option<Heard> {

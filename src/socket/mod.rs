@@ -27,6 +27,6 @@ pub use monitor::Monitor;
 pub use pair::{Pair, PairReceiver, PairSender};
 pub use pull::Pull;
 pub use push::Push;
-pub use rep::{Rep, Reply};
+pub use rep::{Rep, Reply, TryReplyError};
 pub use req::Req;
 pub use router::{Router, RouterReceiver, RouterSender};

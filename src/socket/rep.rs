@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use thiserror::Error;
+
 use super::builder::Builder;
 use super::closing::Handle;
 use super::core::{Core, Unsent};
 use super::verbs::common_verbs;
-use crate::error::{RecvError, ReplyError, TryRecvError, TryReplyError};
+use crate::error::{RecvError, ReplyError, TryRecvError};
 use crate::message::Message;
 use crate::pattern::{RepPattern, ReplyTo};
 use crate::peer::PeerInfo;
@@ -50,6 +52,20 @@ pub struct Reply {
     core: Arc<Core<RepPattern>>,
     to: Option<ReplyTo>,
     peer: Arc<PeerInfo>,
+}
+
+/// Why a reply was not sent at once. It is inside.
+#[derive(Debug, Error)]
+pub enum TryReplyError {
+    /// The peer that asked is gone; another at the same place would not know what to make of the reply.
+    #[error("the peer that asked is gone")]
+    PeerGone(Message),
+    /// The peer is at its high-water mark. The request can still be answered.
+    #[error("the peer cannot take a message now")]
+    Full(Message, Reply),
+    /// The socket is closed.
+    #[error("the socket is closed")]
+    Closed(Message),
 }
 
 impl Builder<Rep> {
