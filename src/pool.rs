@@ -91,6 +91,12 @@ fn new_buffer() -> Box<Buffer> {
     })
 }
 
+/// Drops the buffers that this thread keeps.
+#[cfg(fuzzing)]
+pub(crate) fn forget() {
+    let _ = BUFFERS.try_with(|buffers| buffers.take());
+}
+
 impl Drop for Pooled {
     #[inline]
     fn drop(&mut self) {

@@ -94,6 +94,16 @@ pub(crate) fn give(mut buffer: Vec<u8>) {
     drop(too_many);
 }
 
+/// Drops the buffers that are kept.
+#[cfg(fuzzing)]
+pub(crate) fn forget() {
+    let mut store = BUFFERS.lock().unwrap_or_else(PoisonError::into_inner);
+    *store = Store {
+        buffers: Vec::new(),
+        bytes: 0,
+    };
+}
+
 struct Recycled(Vec<u8>);
 
 impl AsRef<[u8]> for Recycled {
