@@ -42,8 +42,8 @@ impl Broker {
     }
 
     fn ours(front: Link, back: Back) -> Self {
-        let router = keen(Router::builder()).recv_timeout(None).build();
-        let dealer = keen(Dealer::builder()).recv_timeout(None).build();
+        let router = keen(Router::builder()).build();
+        let dealer = keen(Dealer::builder()).build();
         let bind_router = |text: &str| router.bind(text).expect("cannot bind").to_string();
         let bind_dealer = |text: &str| dealer.bind(text).expect("cannot bind").to_string();
         let connect = |text: &str| dealer.connect(text).expect("cannot connect");

@@ -121,6 +121,28 @@ impl Classic {
         self.socket.send_multipart(frames, zmq::DONTWAIT)
     }
 
+    /// Receives a message if there is one, or soon is.
+    #[must_use]
+    pub fn recv_frames_within(&self, moment: Duration) -> Option<Vec<Vec<u8>>> {
+        let millis = i64::try_from(moment.as_millis()).unwrap_or(i64::MAX);
+        let ready = self.socket.poll(zmq::POLLIN, millis).expect("libzmq polls");
+        (ready > 0).then(|| self.recv_frames())
+    }
+
+    /// Waits until one of two has a message, and tells whether it is this one.
+    ///
+    /// # Panics
+    ///
+    /// None has one after a long time.
+    #[must_use]
+    pub fn await_message(&self, other: &Self) -> bool {
+        let long = i64::try_from(LONG.as_millis()).expect("a time that libzmq can tell");
+        let mut both = [&self.socket, &other.socket].map(|socket| socket.as_poll_item(zmq::POLLIN));
+        let ready = zmq::poll(&mut both, long).expect("libzmq polls");
+        assert!(ready > 0, "neither has a message");
+        both[0].is_readable()
+    }
+
     /// Waits until a sender has a peer with room.
     ///
     /// # Panics

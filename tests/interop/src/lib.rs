@@ -20,7 +20,7 @@ pub use broker::{Back, Broker};
 pub use cable::Cable;
 pub use classic::{Classic, Witness};
 pub use numbered::{Checksum, body};
-pub use peer::{Frames, Kind, Library, Link, Peer, frames, keen, message, words};
+pub use peer::{Frames, Kind, Library, Link, Peer, Plug, frames, keen, message, words};
 
 /// How long a test waits for what must happen. It is never reached unless something is broken.
 pub const LONG: Duration = Duration::from_secs(30);
@@ -150,6 +150,19 @@ impl Wiring {
         pull.wait_for_peers(1, LONG)
             .expect("the classic PUSH did not come");
         wired
+    }
+
+    /// Wires a socket of ours to a classic one.
+    #[must_use]
+    pub fn join(self, ours: &impl Plug, classic: &Classic) -> Wired {
+        let link = match self.via {
+            Via::Tcp => Link::Tcp,
+            Via::Ipc => Link::Ipc,
+        };
+        match self.bound {
+            Bound::Ours => link.join(ours, classic),
+            Bound::Classic => link.join(classic, ours),
+        }
     }
 
     fn wire(

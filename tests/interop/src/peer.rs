@@ -71,12 +71,13 @@ macro_rules! on_ours {
     };
 }
 
-/// Bounds every wait of a socket of ours, and has it come back soon.
+/// Has a socket of ours come back soon, and send everything before it is closed. It waits without a limit, for a limited
+/// wait would make good, by its look at the end, for a wake-up that was lost; the script as a whole is [`bounded`].
+///
+/// [`bounded`]: crate::bounded
 #[must_use]
 pub fn keen<S: Buildable>(builder: Builder<S>) -> Builder<S> {
     builder
-        .send_timeout(Some(LONG))
-        .recv_timeout(Some(LONG))
         .linger(Some(LONG))
         .reconnect_interval(Some(Duration::from_millis(20)))
 }
@@ -160,16 +161,45 @@ impl Link {
 
     /// Binds one socket and connects the other one.
     #[must_use]
-    pub fn join(self, bound: &Peer, other: &Peer) -> Wired {
+    pub fn join(self, bound: &impl Plug, other: &impl Plug) -> Wired {
         let wired = self.bind(bound);
-        other.connect(&wired.endpoint);
+        other.plug_into(&wired.endpoint);
         wired
     }
 
     /// Binds a socket; returns where to connect to.
     #[must_use]
-    pub fn bind(self, bound: &Peer) -> Wired {
-        Wired::bound(self, |anywhere| bound.bind(anywhere))
+    pub fn bind(self, bound: &impl Plug) -> Wired {
+        Wired::bound(self, |anywhere| bound.plug(anywhere))
+    }
+}
+
+/// Any socket of either library, as far as its endpoints go.
+pub trait Plug {
+    /// Binds, and returns the endpoint with wildcards resolved.
+    fn plug(&self, endpoint: &str) -> String;
+
+    /// Connects.
+    fn plug_into(&self, endpoint: &str);
+}
+
+impl Plug for Classic {
+    fn plug(&self, endpoint: &str) -> String {
+        self.bind(endpoint)
+    }
+
+    fn plug_into(&self, endpoint: &str) {
+        self.connect(endpoint);
+    }
+}
+
+impl Plug for Peer {
+    fn plug(&self, endpoint: &str) -> String {
+        on_ours!(&self.0, ours => ours.plug(endpoint), classic => classic.plug(endpoint))
+    }
+
+    fn plug_into(&self, endpoint: &str) {
+        on_ours!(&self.0, ours => ours.plug_into(endpoint), classic => classic.plug_into(endpoint));
     }
 }
 
@@ -205,21 +235,6 @@ impl Peer {
         }
     }
 
-    /// Binds, and returns the endpoint with wildcards resolved.
-    #[must_use]
-    pub fn bind(&self, endpoint: &str) -> String {
-        on_ours!(&self.0,
-            ours => ours.bind(endpoint).expect("cannot bind").to_string(),
-            classic => classic.bind(endpoint))
-    }
-
-    /// Connects.
-    pub fn connect(&self, endpoint: &str) {
-        on_ours!(&self.0,
-            ours => ours.connect(endpoint).expect("cannot connect"),
-            classic => classic.connect(endpoint));
-    }
-
     /// Connects as a ROUTER that knows the peer there by this id, whatever the peer says of itself.
     ///
     /// # Panics
@@ -246,22 +261,22 @@ impl Peer {
     ///
     /// # Panics
     ///
-    /// It cannot be said, or not in time.
+    /// It cannot be said.
     pub fn say(&self, frames: &[Vec<u8>]) {
         let whole = || message(frames);
         match &self.0 {
             Socket::Classic(classic) => classic.send_frames(frames),
-            Socket::Req(req) => req.send(whole()).expect("sent in time"),
+            Socket::Req(req) => req.send(whole()).expect("sent"),
             Socket::Rep(_, reply) => {
                 let reply = reply.take().expect("a request to answer");
-                reply.send(whole()).expect("sent in time");
+                reply.send(whole()).expect("sent");
             }
-            Socket::Dealer(dealer) => dealer.send(whole()).expect("sent in time"),
+            Socket::Dealer(dealer) => dealer.send(whole()).expect("sent"),
             Socket::Router(router) => {
                 let (to, body) = frames.split_first().expect("an id");
-                router.send(&id(to), message(body)).expect("sent in time");
+                router.send(&id(to), message(body)).expect("sent");
             }
-            Socket::Pair(pair) => pair.send(whole()).expect("sent in time"),
+            Socket::Pair(pair) => pair.send(whole()).expect("sent"),
         }
     }
 
@@ -269,25 +284,25 @@ impl Peer {
     ///
     /// # Panics
     ///
-    /// There is nothing, or not in time.
+    /// Its turn has not come.
     #[must_use]
     pub fn hear(&self) -> Frames {
         match &self.0 {
             Socket::Classic(classic) => classic.recv_frames(),
-            Socket::Req(req) => words(&req.recv().expect("received in time")),
+            Socket::Req(req) => words(&req.recv().expect("received")),
             Socket::Rep(rep, place) => {
-                let (request, reply) = rep.recv().expect("received in time");
+                let (request, reply) = rep.recv().expect("received");
                 place.replace(Some(reply));
                 words(&request)
             }
-            Socket::Dealer(dealer) => words(&dealer.recv().expect("received in time")),
+            Socket::Dealer(dealer) => words(&dealer.recv().expect("received")),
             Socket::Router(router) => {
-                let (from, message) = router.recv().expect("received in time");
+                let (from, message) = router.recv().expect("received");
                 let mut frames = vec![from.as_bytes().to_vec()];
                 frames.extend(words(&message));
                 frames
             }
-            Socket::Pair(pair) => words(&pair.recv().expect("received in time")),
+            Socket::Pair(pair) => words(&pair.recv().expect("received")),
         }
     }
 
@@ -304,9 +319,19 @@ impl Peer {
     }
 }
 
-/// A socket of ours or a classic one as a peer.
+/// A socket of ours as a peer.
 macro_rules! peers {
     ($($socket:ident($ours:ident) => $made:expr;)*) => {$(
+        impl Plug for $socket {
+            fn plug(&self, endpoint: &str) -> String {
+                self.bind(endpoint).expect("cannot bind").to_string()
+            }
+
+            fn plug_into(&self, endpoint: &str) {
+                self.connect(endpoint).expect("cannot connect");
+            }
+        }
+
         impl From<$socket> for Peer {
             fn from($ours: $socket) -> Self {
                 Self($made)
@@ -316,7 +341,6 @@ macro_rules! peers {
 }
 
 peers! {
-    Classic(socket) => Socket::Classic(socket);
     Req(socket) => Socket::Req(socket);
     Rep(socket) => Socket::Rep(socket, RefCell::new(None));
     Dealer(socket) => Socket::Dealer(socket);

@@ -4,7 +4,7 @@ use std::thread;
 
 use aqueduct::{Rep, Req};
 use aqueduct_interop::{
-    Back, Broker, Classic, Frames, Kind, Library, Link, Peer, bounded, frames, keen, message, words,
+    Back, Broker, Classic, Frames, Kind, Library, Link, Peer, Plug, bounded, frames, keen, message, words,
 };
 
 /// How a client asks.
@@ -21,7 +21,7 @@ fn client(library: Library, way: Way, name: &'static str, front: &str) -> thread
     let ask: Box<dyn Fn(&Frames) -> Frames + Send> = match (library, way) {
         (_, Way::InTurn) => {
             let req = Peer::new(library, Kind::Req);
-            req.connect(front);
+            req.plug_into(front);
             Box::new(move |request| {
                 req.say(request);
                 req.hear()
@@ -106,7 +106,7 @@ fn one_broker(link: Link, bound: BoundAtTheBack) {
         match bound {
             BoundAtTheBack::Broker => {
                 let broker = Broker::start(passes, link, Back::Bound(link));
-                rep.connect(broker.back());
+                rep.plug_into(broker.back());
                 converse(asks, broker.front(), rep);
             }
             BoundAtTheBack::Server => {
@@ -167,7 +167,7 @@ fn replies_of_our_rep_overtake_each_other_on_their_way_back_through_a_classic_br
             let clients = ["one", "two", "three"].map(|name| (name, Peer::new(asks, Kind::Req)));
             let mut open = Vec::new();
             for (name, req) in &clients {
-                req.connect(broker.front());
+                req.plug_into(broker.front());
                 req.say(&frames(&[name]));
                 open.push(rep.recv().unwrap());
             }
