@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aqueduct::{Dealer, Rep, ReplyError, Req, ReqRecvError, RequestError, Router};
 use aqueduct_interop::{
-    Bound, Classic, Frames, LONG, Link, Via, Wiring, await_loss, bounded, frames, keen, message, words,
+    Bound, Cable, Classic, Frames, LONG, Link, Via, Wiring, await_loss, bounded, frames, keen, message, words,
 };
 use zmq::SocketEvent;
 
@@ -294,6 +294,25 @@ fn our_req_that_waits_for_a_reply_hears_of_the_death_of_the_classic_rep() {
         assert_eq!(rep.recv(), b"the last one");
         drop(rep);
         assert_eq!(req.recv().unwrap_err(), ReqRecvError::PeerLost);
+    });
+}
+
+#[test]
+fn our_request_fails_when_the_machine_of_the_classic_rep_vanishes() {
+    bounded(|| {
+        let rep = Classic::new(zmq::REP);
+        let (anywhere, _home) = Via::Tcp.anywhere();
+        let cable = Cable::to(&rep.bind(&anywhere));
+        let builder = keen(Req::builder()).heartbeat_interval(Some(Duration::from_millis(50)));
+        let req = builder.heartbeat_timeout(Duration::from_millis(500)).build();
+        req.connect(cable.endpoint()).unwrap();
+        let asking = std::thread::spawn(move || req.request("the last one"));
+        assert_eq!(rep.recv(), b"the last one");
+        cable.cut();
+        match asking.join().unwrap() {
+            Err(RequestError::PeerLost(message)) => assert_eq!(message, "the last one"),
+            other => panic!("{other:?}"),
+        }
     });
 }
 
