@@ -304,7 +304,7 @@ fn our_request_fails_when_the_machine_of_the_classic_rep_vanishes() {
         let (anywhere, _home) = Via::Tcp.anywhere();
         let cable = Cable::to(&rep.bind(&anywhere));
         let builder = keen(Req::builder()).heartbeat_interval(Some(Duration::from_millis(50)));
-        let req = builder.heartbeat_timeout(Duration::from_millis(500)).build();
+        let req = builder.heartbeat_timeout(Duration::from_secs(2)).build();
         req.connect(cable.endpoint()).unwrap();
         let asking = std::thread::spawn(move || req.request("the last one"));
         assert_eq!(rep.recv(), b"the last one");
