@@ -207,7 +207,8 @@ impl Pattern for RouterPattern {
             return pipes.expel(pipe, DisconnectReason::Rejected(why));
         }
         self.inbound.activate(pipe);
-        if self.options.probe {
+        // A REQ has no use for a probe, and libzmq's takes it for a malformed reply: it hangs up for good.
+        if self.options.probe && info.socket_type != SocketType::Req {
             send_probe(pipe, pipes);
         }
     }
@@ -324,6 +325,20 @@ mod tests {
         let offer = router.send(&mut out, pipes);
         assert_eq!(offer == Offer::Taken, out.is_none());
         offer
+    }
+
+    #[test]
+    fn a_probe_goes_to_no_req_which_could_not_tell_it_from_a_broken_reply() {
+        let mut router = RouterPattern::default();
+        router.options.probe = true;
+        let (mut all, keys, mut far) = pipes(2, 4, &mut router);
+        for (key, socket_type) in keys.iter().zip([SocketType::Req, SocketType::Dealer]) {
+            let info = PeerInfo::new(socket_type);
+            router.admit(*key, &info, &mut all).unwrap();
+            router.connected(*key, &info, &mut all);
+        }
+        assert!(bodies(&mut far[0]).is_empty());
+        assert_eq!(bodies(&mut far[1]), [""]);
     }
 
     fn drain(router: &mut RouterPattern, pipes: &mut Pipes) -> Vec<String> {
