@@ -10,11 +10,18 @@
 //! a connection that broke; no pipe holds more than its high-water mark; the counters agree; and once the links heal,
 //! everything arrives.
 
+mod application;
+mod asking;
+mod bell;
 mod ledger;
 mod link;
+mod network;
+mod plan;
 mod rng;
+mod routing;
 mod session;
 mod socket;
+mod upheaval;
 mod world;
 
 use world::World;
