@@ -141,6 +141,10 @@ impl Ledger {
         })
     }
 
+    pub(super) fn name(&self, message: &Message) -> Option<Name> {
+        self.find(message.frames()).map(|(name, _)| name)
+    }
+
     /// The name that the sender's next message gets.
     pub(super) fn next(&self, sender: usize) -> Name {
         (sender, self.entries[sender].len())
@@ -169,16 +173,18 @@ impl Ledger {
     }
 
     /// A message of this sender goes out through a side of a connection.
-    pub(super) fn handed(&mut self, message: &Message, sender: usize, side: usize) {
+    pub(super) fn handed(&mut self, message: &Message, sender: usize, side: usize) -> Option<Name> {
         let Some((name, at)) = self.find(message.frames()) else {
             self.unnamed[sender].handed += 1;
-            return self.check_unnamed(message);
+            self.check_unnamed(message);
+            return None;
         };
         assert_eq!(name.0, sender, "{name:?} went out through another socket");
         self.change(name, Place::Queued, Place::Handed(side));
         let entry = &mut self.entries[name.0][name.1];
         entry.envelope = message.frames()[..at].to_vec();
         entry.side = Some(side);
+        Some(name)
     }
 
     /// A message came in to a socket from the side of a connection that wrote it.
@@ -218,14 +224,14 @@ impl Ledger {
     }
 
     /// A sender has taken a message back, for its peer is gone or because it is itself at its end.
-    pub(super) fn taken_back(&mut self, message: &Message, sender: usize, at_end: bool) {
-        let Some((name, _)) = self.find(message.frames()) else {
-            let unnamed = &mut self.unnamed[sender];
-            *(if at_end { &mut unnamed.returned } else { &mut unnamed.peer_gone }) += 1;
-            return self.check_unnamed(message);
-        };
-        let place = if at_end { Place::Returned } else { Place::PeerGone };
-        self.change(name, Place::Queued, place);
+    pub(super) fn taken_back(&mut self, sender: usize, name: Option<Name>, at_end: bool) {
+        let unnamed = &mut self.unnamed[sender];
+        match name {
+            Some(name) if at_end => self.change(name, Place::Queued, Place::Returned),
+            Some(name) => self.change(name, Place::Queued, Place::PeerGone),
+            None if at_end => unnamed.returned += 1,
+            None => unnamed.peer_gone += 1,
+        }
     }
 
     /// Counts the copies of a sender's messages in a kind of place.

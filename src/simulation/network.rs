@@ -103,7 +103,8 @@ impl World {
         let pipe = session.hold.as_ref().map(|hold| hold.pipe);
         self.ledger.dirty |= self.links[side].damaged || self.links[side ^ 1].damaged;
         for message in handed {
-            self.ledger.handed(&message, slot, side);
+            let name = self.ledger.handed(&message, slot, side);
+            self.slots[slot].node.handed(pipe.unwrap_or_default(), name);
         }
         for message in arrived {
             let name = self.ledger.arrived(&message, slot, side ^ 1);
@@ -139,7 +140,8 @@ impl World {
             let slot = self.slot_of(side);
             let waiting = self.sessions[side].waiting.take();
             let pipe = waiting.as_ref().map(|hold| hold.pipe);
-            let made = match self.slots[slot].node.admit(pipe, &info, &self.calls) {
+            let calls = self.calls.clone();
+            let made = match self.with_desk(slot, |node, desk| node.admit(pipe, &info, &calls, desk)) {
                 Ok(made) => made,
                 Err(why) => {
                     self.sessions[side].waiting = waiting;

@@ -23,11 +23,18 @@ pub(super) trait Node {
     /// Makes the pipe of an endpoint connected to, and returns its far end.
     fn dial(&mut self, calls: &Calls) -> Hold;
     /// Judges the peer of such a pipe, or of one that is made for it now and returned.
-    fn admit(&mut self, pipe: Option<usize>, info: &PeerInfo, calls: &Calls) -> Result<Option<Hold>, &'static str>;
+    fn admit(
+        &mut self,
+        pipe: Option<usize>,
+        info: &PeerInfo,
+        calls: &Calls,
+        desk: &mut Desk<'_>,
+    ) -> Result<Option<Hold>, &'static str>;
     fn connected(&mut self, pipe: usize, side: usize, info: &PeerInfo, desk: &mut Desk<'_>);
     /// A connection is over, and its pipe with it unless that outlives connections.
     fn disconnected(&mut self, pipe: usize, gone: bool, desk: &mut Desk<'_>);
-    /// A message has come in for a pipe.
+    /// A connection has taken a message out of a pipe, or put one in.
+    fn handed(&mut self, pipe: usize, name: Option<Name>);
     fn arrived(&mut self, pipe: usize, name: Option<Name>);
     fn hear(&mut self, call: Call);
     fn publish(&mut self, pipe: usize);
@@ -70,6 +77,9 @@ struct Peer {
     gone: bool,
     /// Why the pattern does not want the peer, if it said so before the connection was known here.
     doomed: Option<DisconnectReason>,
+    /// What was sent in all, and what of it was not handed to a connection yet.
+    sent: u64,
+    queued: VecDeque<Option<Name>>,
     /// What has come in and was not read yet.
     arrived: VecDeque<Option<Name>>,
 }
@@ -168,11 +178,34 @@ impl<A: Application> Socket<A> {
 
     /// Has the pattern do something that may send messages without a name.
     fn note_unnamed<T>(&mut self, desk: &mut Desk<'_>, work: impl FnOnce(&mut Self, &mut Desk<'_>) -> T) -> T {
-        let before = self.traffic().accepted.messages;
         let result = work(self, desk);
-        let count = self.traffic().accepted.messages - before;
-        desk.ledger.unnamed(self.slot).accepted += count;
+        desk.ledger.unnamed(self.slot).accepted += self.note_sent(None);
         result
+    }
+
+    /// Finds into which pipes a message went, and returns how many they are.
+    fn note_sent(&mut self, name: Option<Name>) -> u64 {
+        let mut copies = 0;
+        for (pipe, near) in self.pipes.iter() {
+            let Some(peer) = self.peers.get_mut(&pipe) else { continue };
+            let sent = near.traffic().accepted.messages;
+            for _ in peer.sent..sent {
+                peer.queued.push_back(name);
+                copies += 1;
+            }
+            peer.sent = sent;
+        }
+        copies
+    }
+
+    /// Finds what the pattern has dropped because another peer must not have it.
+    fn note_dropped(&mut self, pipe: usize, desk: &mut Desk<'_>) {
+        let Some(peer) = self.peers.get_mut(&pipe) else { return };
+        let queued = self.pipes.queued(pipe);
+        while peer.queued.len() as u64 > queued {
+            let name = peer.queued.pop_front().flatten();
+            desk.ledger.taken_back(self.slot, name, false);
+        }
     }
 
     fn traffic(&mut self) -> Traffic {
@@ -194,8 +227,12 @@ impl<A: Application> Socket<A> {
         } else {
             self.past.dropped.add(DropReason::PeerGone, count);
         }
-        for message in rest {
-            desk.ledger.taken_back(&message, self.slot, at_end);
+        let names = rest.map(|message| desk.ledger.name(&message));
+        let names: VecDeque<_> = names.collect();
+        let queued = self.peers.get_mut(&pipe).map(|peer| std::mem::take(&mut peer.queued));
+        assert_eq!(queued.unwrap_or_default(), names);
+        for name in names {
+            desk.ledger.taken_back(self.slot, name, at_end);
         }
     }
 
@@ -239,9 +276,17 @@ impl<A: Application> Node for Socket<A> {
         hold
     }
 
-    fn admit(&mut self, pipe: Option<usize>, info: &PeerInfo, calls: &Calls) -> Result<Option<Hold>, &'static str> {
+    fn admit(
+        &mut self,
+        pipe: Option<usize>,
+        info: &PeerInfo,
+        calls: &Calls,
+        desk: &mut Desk<'_>,
+    ) -> Result<Option<Hold>, &'static str> {
         if let Some(pipe) = pipe {
-            return self.pattern.admit(pipe, info, &mut self.pipes).map(|()| None);
+            let admitted = self.pattern.admit(pipe, info, &mut self.pipes);
+            self.note_dropped(pipe, desk);
+            return admitted.map(|()| None);
         }
         if self.phase != Phase::Open {
             return Err("closing");
@@ -267,6 +312,7 @@ impl<A: Application> Node for Socket<A> {
         if let Some(reason) = doomed {
             self.pipes.expel(pipe, reason);
         }
+        self.tell_receiver();
         self.tell_stranded_senders();
         let connected = self.peers.values().filter(|peer| peer.connected).count();
         assert!(connected == 1 || A::Pattern::TYPE != SocketType::Pair, "a PAIR has {connected} peers");
@@ -281,6 +327,7 @@ impl<A: Application> Node for Socket<A> {
             self.publish(pipe);
         }
         self.pattern.disconnected(pipe, &mut self.pipes);
+        self.note_dropped(pipe, desk);
         if gone {
             self.write_off(pipe, desk);
             let unread = self.pipes.get_mut(pipe).is_some_and(|near| !near.is_finished());
@@ -294,10 +341,14 @@ impl<A: Application> Node for Socket<A> {
         self.tell_stranded_senders();
     }
 
+    fn handed(&mut self, pipe: usize, name: Option<Name>) {
+        let queued = self.peers.get_mut(&pipe).and_then(|peer| peer.queued.pop_front());
+        assert_eq!(queued, Some(name), "it went out of turn");
+    }
+
     fn arrived(&mut self, pipe: usize, name: Option<Name>) {
-        if let Some(peer) = self.peers.get_mut(&pipe) {
-            peer.arrived.push_back(name);
-        }
+        let peer = self.peers.get_mut(&pipe);
+        peer.expect("a pipe that is known").arrived.push_back(name);
     }
 
     fn hear(&mut self, call: Call) {
@@ -354,19 +405,16 @@ impl<A: Application> Node for Socket<A> {
 
     fn send(&mut self, desk: &mut Desk<'_>) {
         let letter = self.app.compose(desk);
-        let before = self.traffic();
+        let strays = self.pipes.tally().stray.accepted.messages;
         let mut place = Some(letter.out);
         let offer = self.pattern.send(&mut place, &mut self.pipes);
         assert_eq!(offer == Offer::Taken, place.is_none());
-        let after = self.traffic();
-        let copies = after.accepted.messages - before.accepted.messages;
+        let stray = self.pipes.tally().stray.accepted.messages - strays;
+        let copies = self.note_sent(Some(letter.name)) + stray;
         assert!(copies == u64::from(offer == Offer::Taken) || A::FANS_OUT, "{copies} copies, {offer:?}");
         if offer == Offer::Taken {
             desk.ledger.accepted(letter.name, copies, letter.answers);
-            let reason = DropReason::Unroutable;
-            if after.dropped.of(reason) > before.dropped.of(reason) {
-                desk.ledger.unroutable(letter.name);
-            }
+            (0..stray).for_each(|_| desk.ledger.unroutable(letter.name));
         }
         self.send_asleep = offer == Offer::Full && !A::Pattern::ADDRESSED;
         if self.app.settle(letter.name, offer, place, desk) {
@@ -456,8 +504,9 @@ impl<A: Application> Node for Socket<A> {
             let traffic = near.traffic();
             assert!(traffic.queued <= self.limits.send.messages);
             assert!(traffic.unread <= self.limits.recv.messages);
-            let arrived = self.peers.get(&pipe).map_or(0, |peer| peer.arrived.len());
-            assert_eq!(traffic.unread, arrived as u64);
+            let peer = self.peers.get(&pipe);
+            let known = peer.map_or((0, 0), |peer| (peer.queued.len() as u64, peer.arrived.len() as u64));
+            assert_eq!((traffic.queued, traffic.unread), known);
         }
     }
 

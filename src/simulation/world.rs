@@ -213,6 +213,25 @@ impl World {
 
     /// Has a socket do something, and does what that has left to do.
     pub(super) fn at<T>(&mut self, slot: usize, work: impl FnOnce(&mut dyn Node, &mut Desk<'_>) -> T) -> T {
+        let result = self.with_desk(slot, work);
+        let (wakes, expelled) = self.with_desk(slot, |node, desk| {
+            node.check_limits();
+            node.settle(desk)
+        });
+        wakes.fire();
+        for (side, reason) in expelled {
+            self.end(side, &reason);
+        }
+        self.look_after_closed(slot);
+        result
+    }
+
+    /// Has a socket do something.
+    pub(super) fn with_desk<T>(
+        &mut self,
+        slot: usize,
+        work: impl FnOnce(&mut dyn Node, &mut Desk<'_>) -> T,
+    ) -> T {
         let mut desk = Desk {
             slot,
             ledger: &mut self.ledger,
@@ -220,16 +239,7 @@ impl World {
             kinds: &self.plan.kinds,
             rivals: !self.plan.rivals.is_empty(),
         };
-        let node = &mut self.slots[slot].node;
-        let result = work(node.as_mut(), &mut desk);
-        node.check_limits();
-        let (wakes, expelled) = node.settle(&mut desk);
-        wakes.fire();
-        for (side, reason) in expelled {
-            self.end(side, &reason);
-        }
-        self.look_after_closed(slot);
-        result
+        work(self.slots[slot].node.as_mut(), &mut desk)
     }
 
     fn hear(&mut self) {
