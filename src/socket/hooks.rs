@@ -98,6 +98,8 @@ impl<P: Pattern> Core<P> {
             if let Some(reason) = doomed {
                 pipes.expel(pipe, reason);
             }
+            // A pattern may have waited for this before it looked for messages in the pipe.
+            signals.extend(state.next_receiver());
             signals.extend(state.stranded_senders());
         }
         signals.extend(state.watchers.tell_all());
