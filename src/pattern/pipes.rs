@@ -94,6 +94,13 @@ impl Pipes {
         }
     }
 
+    /// Drops what is queued in a pipe for a peer that is gone, and must not go to the next one.
+    pub(crate) fn withdraw(&mut self, key: usize) {
+        if let Some(end) = self.ends.get_mut(key) {
+            end.withdraw();
+        }
+    }
+
     /// Returns how many messages of a pipe's peer were not read yet.
     pub(crate) fn unread(&self, key: usize) -> u64 {
         self.ends.get(key).map_or(0, PipeEnd::unread)

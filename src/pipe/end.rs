@@ -59,6 +59,8 @@ pub(crate) struct PipeEnd {
     sleep: WakeReader,
     /// Of what was read, that which meant nothing to the reader.
     discarded: Load,
+    /// Messages that were sent and taken back because their peer is gone.
+    withdrawn: u64,
 }
 
 /// How much a writer may stage: nothing unless the reader gathers, never more than there is room, and no more than a
@@ -103,6 +105,7 @@ pub(crate) fn pair(limits: PipeLimits) -> (PipeEnd, PipeEnd) {
         },
         sleep: WakeReader::OnPush,
         discarded: Load::default(),
+        withdrawn: 0,
     };
     (end(&there, &back), end(&back, &there))
 }
@@ -349,6 +352,12 @@ impl PipeEnd {
         self.tx.0.lock().ring.reclaim()
     }
 
+    /// Drops what the other end has not read, because it is for a peer that is gone; a pipe that outlives connections may
+    /// get another one.
+    pub(crate) fn withdraw(&mut self) {
+        self.withdrawn += self.reclaim().load().messages;
+    }
+
     /// Joins the limits of a pipe whose second end was taken over by another socket.
     pub(crate) fn join_limits(&mut self, other: PipeLimits) -> [Option<Wake>; 2] {
         let mut tx = self.tx.0.lock();
@@ -380,6 +389,7 @@ impl PipeEnd {
         traffic.queued = tx.ring.held().messages + staged.messages;
         traffic.queued_peak = tx.ring.peak();
         traffic.dropped.add(DropReason::Conflated, tx.ring.conflated());
+        traffic.dropped.add(DropReason::PeerGone, self.withdrawn);
         drop(tx);
         let rx = self.rx.0.lock();
         let mut received = rx.ring.released();
