@@ -7,7 +7,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::rng::{Rng, mix};
-use crate::{Frame, Message};
+use crate::{Frame, Message, RoutingId};
 
 /// The longest body, and the number of places where one may begin.
 const NOISE: usize = 64 * 1024;
@@ -50,6 +50,8 @@ struct Entry {
     side: Option<usize>,
     /// The message that it answers.
     answers: Option<Name>,
+    /// The id that it was sent to.
+    to: Option<RoutingId>,
     /// Nobody will answer it.
     unanswered: bool,
 }
@@ -158,6 +160,7 @@ impl Ledger {
             envelope: Vec::new(),
             side: None,
             answers,
+            to: None,
             unanswered: false,
         });
     }
@@ -262,6 +265,15 @@ impl Ledger {
 
     pub(super) fn answers(&self, name: Name) -> Option<Name> {
         self.entry(name).answers
+    }
+
+    /// The sender of a message has said whom it is for.
+    pub(super) fn address(&mut self, name: Name, to: RoutingId) {
+        self.entries[name.0][name.1].to = Some(to);
+    }
+
+    pub(super) fn addressee(&self, name: Name) -> Option<&RoutingId> {
+        self.entry(name).to.as_ref()
     }
 
     /// The receiver of a message will not answer it.

@@ -108,7 +108,7 @@ impl World {
         }
         for message in arrived {
             let name = self.ledger.arrived(&message, slot, side ^ 1);
-            self.slots[slot].node.arrived(pipe.unwrap_or_default(), name);
+            self.with_desk(slot, |node, desk| node.arrived(pipe.unwrap_or_default(), name, desk));
         }
         wakes.fire();
         match result {

@@ -118,14 +118,11 @@ impl Plan {
                 link: link.clone(),
                 ..Options::default()
             };
-            let id = if self.rivals.contains(&slot) {
-                "rival".to_owned()
-            } else if rng.one_in(2) {
-                format!("socket-{slot}")
+            options.link.routing_id = if self.rivals.contains(&slot) {
+                RoutingId::new("rival").unwrap_or_default()
             } else {
-                String::new()
+                choose_id(slot, rng)
             };
-            options.link.routing_id = RoutingId::new(id).unwrap_or_default();
             let mut desk = Desk {
                 slot,
                 ledger,
@@ -149,6 +146,20 @@ impl Joint {
             keeps_pipe: !rng.one_in(5),
         }
     }
+}
+
+/// The id that a socket announces, if it announces one.
+pub(super) fn choose_id(slot: usize, rng: &mut Rng) -> RoutingId {
+    let id = match rng.below(4) {
+        0 | 1 => String::new(),
+        variant => format!("chosen-{slot}-{variant}"),
+    };
+    RoutingId::new(id).unwrap_or_default()
+}
+
+/// Whether an id is one of those that sockets announce.
+pub(super) fn is_chosen(id: &RoutingId) -> bool {
+    id.as_bytes().starts_with(b"chosen")
 }
 
 /// A socket type joins the simulation here.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::application::{Application, Desk};
 use super::bell::{Call, Calls, Who};
+use super::plan;
 use super::ledger::{Ledger, Name, Place};
 use super::session::Hold;
 use crate::options::Options;
@@ -35,7 +36,7 @@ pub(super) trait Node {
     fn disconnected(&mut self, pipe: usize, gone: bool, desk: &mut Desk<'_>);
     /// A connection has taken a message out of a pipe, or put one in.
     fn handed(&mut self, pipe: usize, name: Option<Name>);
-    fn arrived(&mut self, pipe: usize, name: Option<Name>);
+    fn arrived(&mut self, pipe: usize, name: Option<Name>, desk: &mut Desk<'_>);
     fn hear(&mut self, call: Call);
     fn publish(&mut self, pipe: usize);
     /// Does what the pattern has left to do; returns whom to wake, and whose connection to end.
@@ -58,7 +59,7 @@ pub(super) trait Node {
     /// The end of a process, or of linger: all pipes go at once.
     fn die(&mut self, desk: &mut Desk<'_>);
     /// Another socket takes the place of one that is closed.
-    fn be_reborn(&mut self);
+    fn be_reborn(&mut self, desk: &mut Desk<'_>);
 
     /// Whether nothing is left to do, for peers that are all there.
     fn is_at_rest(&self, ledger: &Ledger) -> bool;
@@ -346,9 +347,16 @@ impl<A: Application> Node for Socket<A> {
         assert_eq!(queued, Some(name), "it went out of turn");
     }
 
-    fn arrived(&mut self, pipe: usize, name: Option<Name>) {
+    fn arrived(&mut self, pipe: usize, name: Option<Name>, desk: &mut Desk<'_>) {
         let peer = self.peers.get_mut(&pipe);
         peer.expect("a pipe that is known").arrived.push_back(name);
+        // An id that the peer has not chosen itself stands for it whoever it is, and one may be damaged.
+        if let Some(to) = name.and_then(|name| desk.ledger.addressee(name))
+            && plan::is_chosen(to)
+            && !desk.ledger.dirty
+        {
+            assert_eq!(*to, self.config.routing_id, "{name:?} came to another peer");
+        }
     }
 
     fn hear(&mut self, call: Call) {
@@ -480,7 +488,11 @@ impl<A: Application> Node for Socket<A> {
         self.phase = Phase::Closed;
     }
 
-    fn be_reborn(&mut self) {
+    fn be_reborn(&mut self, desk: &mut Desk<'_>) {
+        if desk.rng.one_in(2) && !desk.rivals {
+            self.options.link.routing_id = plan::choose_id(desk.slot, desk.rng);
+            self.config = Arc::new(Config::new(A::Pattern::TYPE, &self.options.link));
+        }
         assert!(self.is_closed() && self.peers.is_empty());
         self.past.merge(&self.pipes.tally().stray);
         self.pipes = Pipes::default();

@@ -84,7 +84,7 @@ impl World {
         }
         if self.slots[slot].reborn_at.take_if(|at| *at <= self.now).is_some() && !self.slots[slot].dead {
             self.calls.forget(Who::Socket(slot));
-            self.slots[slot].node.be_reborn();
+            self.with_desk(slot, |node, desk| node.be_reborn(desk));
             self.dial_from(slot);
         }
     }
