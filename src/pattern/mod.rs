@@ -15,6 +15,8 @@
 
 mod dealer;
 mod fair_queue;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod line;
 mod load_balancer;
 mod pair;
@@ -152,7 +154,7 @@ pub(crate) trait Pattern: Default + Send + 'static {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod testing {
     //! Pipes with their far ends, for the tests of patterns.
 

@@ -89,13 +89,21 @@ impl World {
         }
     }
 
-    /// If a socket has just closed, another one is to take its place.
+    /// If a socket has closed, so do connections that have not come to it yet, and another one is to take its place.
     pub(super) fn look_after_closed(&mut self, slot: usize) {
-        let place = &self.slots[slot];
-        if place.node.is_closed() && place.reborn_at.is_none() && !place.dead {
+        if !self.slots[slot].node.is_closed() {
+            return;
+        }
+        for side in 0..self.sessions.len() {
+            if self.sessions[side].alive && self.slot_of(side) == slot {
+                self.end(side, &DisconnectReason::Local);
+            }
+        }
+        let place = &mut self.slots[slot];
+        if place.reborn_at.is_none() && !place.dead {
             let pause = Duration::from_millis(self.rng.between(1, 500) as u64);
-            self.slots[slot].reborn_at = Some(self.now + pause);
-            self.slots[slot].linger = None;
+            place.reborn_at = Some(self.now + pause);
+            place.linger = None;
         }
     }
 }
