@@ -105,7 +105,7 @@ mod pool;
 mod queue;
 mod reactor;
 mod recycle;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod simulation;
 mod slab;
 mod socket;
@@ -165,5 +165,25 @@ pub mod fuzzing {
     /// Whatever is done with a pipe, it stays a bounded queue and wakes whoever sleeps.
     pub fn ring(data: &[u8]) {
         crate::pipe::fuzzing::ring(data);
+    }
+
+    /// A routing table is a map in both directions.
+    pub fn routing_table(data: &[u8]) {
+        crate::pattern::fuzzing::routing_table(data);
+    }
+
+    /// Whatever peers send to a REP, each reply goes to who asked, in the envelope of the request.
+    pub fn envelopes(data: &[u8]) {
+        crate::pattern::fuzzing::envelopes(data);
+    }
+
+    /// Whatever peers send to a REQ, it hears the reply to its request and nothing else.
+    pub fn correlation(data: &[u8]) {
+        crate::pattern::fuzzing::correlation(data);
+    }
+
+    /// Whatever sockets, links and processes do, every message is where the counters say.
+    pub fn world(data: &[u8]) {
+        crate::simulation::world(data);
     }
 }

@@ -67,6 +67,45 @@ pub(super) struct Unnamed {
     pub(super) discarded: u64,
 }
 
+/// How many copies of messages ended where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sights {
+    received: u64,
+    discarded: u64,
+    forgotten: u64,
+    in_doubt: u64,
+    peer_gone: u64,
+    unroutable: u64,
+    returned: u64,
+}
+
+#[cfg(test)]
+impl Sights {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.received += other.received;
+        self.discarded += other.discarded;
+        self.forgotten += other.forgotten;
+        self.in_doubt += other.in_doubt;
+        self.peer_gone += other.peer_gone;
+        self.unroutable += other.unroutable;
+        self.returned += other.returned;
+    }
+
+    /// Many runs have seen everything that there is to see, most of it in peace.
+    pub(super) fn check(&self) {
+        let rare = [
+            self.discarded,
+            self.forgotten,
+            self.in_doubt,
+            self.peer_gone,
+            self.unroutable,
+            self.returned,
+        ];
+        assert!(rare.iter().all(|count| *count > 0), "{self:?}");
+        assert!(self.received > rare.iter().sum(), "{self:?}");
+    }
+}
+
 /// All messages of a run.
 pub(super) struct Ledger {
     seed: u64,
@@ -247,6 +286,25 @@ impl Ledger {
     pub(super) fn at(&self, place: Place) -> u64 {
         let senders = 0..self.entries.len();
         senders.map(|sender| self.sent(sender, |at| at == place)).sum()
+    }
+
+    /// Where all messages ended.
+    pub(super) fn sights(&self) -> Sights {
+        let mut sights = Sights::default();
+        for place in self.entries.iter().flatten().flat_map(|entry| &entry.copies) {
+            let count = match place {
+                Place::Received(_) => &mut sights.received,
+                Place::Discarded(_) => &mut sights.discarded,
+                Place::Forgotten(_) => &mut sights.forgotten,
+                Place::Handed(_) => &mut sights.in_doubt,
+                Place::PeerGone => &mut sights.peer_gone,
+                Place::Unroutable => &mut sights.unroutable,
+                Place::Returned => &mut sights.returned,
+                Place::Queued | Place::Unread(_) => panic!("a message is still {place:?}"),
+            };
+            *count += 1;
+        }
+        sights
     }
 
     /// What a message was wrapped in when it was handed to a connection.

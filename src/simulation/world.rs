@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::application::Desk;
 use super::bell::{Call, Calls, Who};
-use super::ledger::{Ledger, Place};
+use super::ledger::{Ledger, Place, Sights};
 use super::link::Link;
 use super::plan::{Joint, Plan};
 use super::rng::{Rng, mix};
@@ -68,6 +68,7 @@ pub(super) struct World {
 }
 
 impl World {
+    #[cfg(test)]
     pub(super) fn new(seed: u64) -> Self {
         Self::build(seed, Rng::new(seed))
     }
@@ -113,8 +114,9 @@ impl World {
         world
     }
 
-    /// Runs a world to its end, and returns the trace of all that happened.
-    pub(super) fn run(mut self) -> u64 {
+    /// Runs a world to its end, and returns the trace of all that happened, and what became of all messages.
+    #[cfg(test)]
+    pub(super) fn run(mut self) -> (u64, Sights) {
         let trouble = self.rng.between(100, 1500);
         for _ in 0..trouble {
             if self.rng.one_in(100) {
@@ -139,7 +141,7 @@ impl World {
         self.finish();
     }
 
-    fn finish(mut self) -> u64 {
+    fn finish(mut self) -> (u64, Sights) {
         self.make_peace();
         self.come_to("rest", Self::step);
         self.check_missing();
@@ -149,7 +151,7 @@ impl World {
             world.slots.iter().all(|slot| slot.node.is_closed())
         });
         self.check_missing();
-        self.trace
+        (self.trace, self.ledger.sights())
     }
 
     fn come_to(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
