@@ -235,7 +235,12 @@ pub(crate) fn envelopes(data: &[u8]) {
             5 if !open.is_empty() => {
                 let question = open.swap_remove(numbers.below(open.len()));
                 if numbers.below(4) == 0 {
-                    leave_unanswered(&mut peers, question, options.dialogue.answer_dropped, &mut replies);
+                    leave_unanswered(
+                        &mut peers,
+                        question,
+                        options.dialogue.answer_dropped,
+                        &mut replies,
+                    );
                 } else {
                     let body = Message::from(numbers.frames());
                     open.extend(reply(&mut peers, question, body, &mut replies));
@@ -458,7 +463,9 @@ fn hear(peers: &mut Peers<ReqPattern>, asked: &mut Option<Asked>, peer: usize) -
     if let Some(asked) = asked.as_mut().filter(|asked| asked.peer == peer)
         && let Some(envelope) = request.frames().strip_suffix(asked.body.frames())
     {
-        assert!(asked.envelope.is_none() && envelope.len() == 2 || asked.envelope.as_deref() == Some(envelope));
+        assert!(
+            asked.envelope.is_none() && envelope.len() == 2 || asked.envelope.as_deref() == Some(envelope)
+        );
         asked.envelope = Some(envelope.to_vec());
         asked.out = true;
     }
@@ -484,7 +491,10 @@ fn listen(peers: &mut Peers<ReqPattern>, asked: &mut Option<Asked>) {
         return;
     }
     let (peer, frames, _) = peers.take(from.unwrap_or(usize::MAX));
-    let envelope = now.envelope.as_deref().filter(|_| peer == now.peer && now.stale == 0);
+    let envelope = now
+        .envelope
+        .as_deref()
+        .filter(|_| peer == now.peer && now.stale == 0);
     let body = envelope.and_then(|envelope| frames.strip_prefix(envelope));
     let body = body.filter(|body| !body.is_empty());
     let model = body.map(|body| Heard::Reply(body.iter().cloned().collect()));

@@ -124,7 +124,9 @@ pub(super) fn check_whole(message: &Message, name: Name, ledger: &Ledger) {
 
 /// An answer comes to whom it is for, in the envelope of the question; that of a REP through the same connection.
 pub(super) fn check_answer(name: Name, desk: &Desk<'_>) {
-    let Some(question) = desk.ledger.answers(name) else { return };
+    let Some(question) = desk.ledger.answers(name) else {
+        return;
+    };
     if !desk.rivals && !desk.ledger.dirty {
         assert_eq!(question.0, desk.slot, "{name:?} came to somebody else");
         assert_eq!(desk.ledger.envelope(name), desk.ledger.envelope(question));

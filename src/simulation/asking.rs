@@ -98,7 +98,12 @@ impl Application for Asker {
         true
     }
 
-    fn recv(&mut self, pattern: &mut ReqPattern, place: &mut Option<Heard>, pipes: &mut Pipes) -> Option<usize> {
+    fn recv(
+        &mut self,
+        pattern: &mut ReqPattern,
+        place: &mut Option<Heard>,
+        pipes: &mut Pipes,
+    ) -> Option<usize> {
         match self.open.as_ref().and_then(|open| open.ticket) {
             Some(ticket) => pattern.recv_for(ticket, place, pipes),
             None => pattern.recv(place, pipes),
@@ -110,7 +115,11 @@ impl Application for Asker {
         let open = open.unwrap_or_else(|| panic!("nobody asked, and {heard:?} came"));
         match (heard, read) {
             (Heard::Lost, None) => {
-                assert!(!desk.ledger.is_queued(open.name), "{:?} can still go out", open.name);
+                assert!(
+                    !desk.ledger.is_queued(open.name),
+                    "{:?} can still go out",
+                    open.name
+                );
                 self.bereaved = true;
             }
             (Heard::Reply(body), Some(Some(name))) => {
@@ -155,7 +164,10 @@ impl Application for Asker {
     }
 
     fn describe(&self) -> String {
-        let open = self.open.as_ref().map(|open| (open.name, open.ticket, open.given_up));
+        let open = self
+            .open
+            .as_ref()
+            .map(|open| (open.name, open.ticket, open.given_up));
         format!("still to ask {}, open {open:?}", self.to_send)
     }
 }
@@ -224,7 +236,10 @@ impl Application for Answerer {
         if offer == Offer::Full {
             self.waiting.push((to, question));
         } else if let Some(side) = question.and_then(|question| desk.ledger.side(question)) {
-            assert!(desk.ledger.is_over(side ^ 1), "who asked {question:?} is still there");
+            assert!(
+                desk.ledger.is_over(side ^ 1),
+                "who asked {question:?} is still there"
+            );
         }
         false
     }
@@ -236,7 +251,10 @@ impl Application for Answerer {
             whole.extend(desk.ledger.body(name));
             let at = whole.iter().position(Frame::is_empty);
             let model = at.map_or(&[][..], |at| &whole[at + 1..]);
-            assert!(body.frames() == model || desk.ledger.dirty, "{name:?} was torn: {body:?}");
+            assert!(
+                body.frames() == model || desk.ledger.dirty,
+                "{name:?} was torn: {body:?}"
+            );
         }
         self.open.push((to, name));
     }
@@ -245,7 +263,9 @@ impl Application for Answerer {
     fn act(&mut self, pattern: &mut RepPattern, pipes: &mut Pipes, desk: &mut Desk<'_>) {
         let (to, question) = self.open.swap_remove(desk.rng.below(self.open.len()));
         pattern.leave_unanswered(to, pipes);
-        question.into_iter().for_each(|name| desk.ledger.leave_unanswered(name));
+        question
+            .into_iter()
+            .for_each(|name| desk.ledger.leave_unanswered(name));
     }
 
     fn woken(&mut self) {

@@ -124,7 +124,7 @@ pub(super) struct Ledger {
 fn noise() -> &'static Bytes {
     static NOISE_BYTES: OnceLock<Bytes> = OnceLock::new();
     NOISE_BYTES.get_or_init(|| {
-        let mut rng = Rng::new(0x6e6f_6973_65);
+        let mut rng = Rng::new(0x006e_6f69_7365);
         let bytes = (0..2 * NOISE / 8).flat_map(|_| rng.next().to_le_bytes());
         bytes.collect::<Vec<u8>>().into()
     })
@@ -175,7 +175,8 @@ impl Ledger {
         let heads = frames.iter().enumerate().filter(|(_, frame)| frame.len() == HEAD);
         heads.into_iter().find_map(|(at, frame)| {
             let head = frame.as_slice();
-            let number = |at: usize| Some(u32::from_le_bytes(head.get(at..at + 4)?.try_into().ok()?) as usize);
+            let number =
+                |at: usize| Some(u32::from_le_bytes(head.get(at..at + 4)?.try_into().ok()?) as usize);
             let name = (number(0)?, number(4)?);
             let known = self.entries.get(name.0)?.len() > name.1;
             (known && self.body(name).frames() == &frames[at..]).then_some((name, at))
@@ -239,7 +240,10 @@ impl Ledger {
         let last = self.last.insert(writer, name.1);
         assert!(last < Some(name.1), "{name:?} came in after {last:?}");
         let envelope = &self.entry(name).envelope;
-        assert!(self.dirty || *envelope == message.frames()[..at], "{name:?} in another envelope");
+        assert!(
+            self.dirty || *envelope == message.frames()[..at],
+            "{name:?} in another envelope"
+        );
         Some(name)
     }
 

@@ -32,7 +32,7 @@ impl World {
     /// Cuts what comes in to a session.
     pub(super) fn cut_input(&mut self, side: usize) {
         self.links[side].cut(&mut self.rng);
-        self.conns[side / 2].broken[side % 2 ^ 1] = true;
+        self.conns[side / 2].broken[1 - side % 2] = true;
     }
 
     fn connect(&mut self, route: usize) {
@@ -44,10 +44,15 @@ impl World {
         });
         let ends = self.routes[route].joint.ends;
         for (end, slot) in ends.into_iter().enumerate() {
-            let waiting = if end == 0 { self.routes[route].rest.take() } else { None };
+            let waiting = if end == 0 {
+                self.routes[route].rest.take()
+            } else {
+                None
+            };
             let node = &self.slots[slot].node;
             let connection = Connection::new(Arc::clone(node.config()), at);
-            self.sessions.push(Session::new(connection, waiting, node.receives()));
+            self.sessions
+                .push(Session::new(connection, waiting, node.receives()));
             let mut link = Link::new(&mut self.rng);
             if self.dirty && !self.peaceful && self.rng.one_in(4) {
                 link.damage = self.rng.pick(&[2, 10, 50]);
@@ -99,7 +104,12 @@ impl World {
         if result.is_err() && session.draining.is_none() {
             session.send_last_words(&mut around);
         }
-        let Surroundings { wakes, handed, arrived, .. } = around;
+        let Surroundings {
+            wakes,
+            handed,
+            arrived,
+            ..
+        } = around;
         let pipe = session.hold.as_ref().map(|hold| hold.pipe);
         self.ledger.dirty |= self.links[side].damaged || self.links[side ^ 1].damaged;
         for message in handed {
@@ -108,7 +118,9 @@ impl World {
         }
         for message in arrived {
             let name = self.ledger.arrived(&message, slot, side ^ 1);
-            self.with_desk(slot, |node, desk| node.arrived(pipe.unwrap_or_default(), name, desk));
+            self.with_desk(slot, |node, desk| {
+                node.arrived(pipe.unwrap_or_default(), name, desk);
+            });
         }
         wakes.fire();
         match result {
@@ -131,7 +143,7 @@ impl World {
         session.draining = Some(self.now + DRAINING_TIME);
         session.stalled = false;
         self.links[side ^ 1].ended = true;
-        self.conns[side / 2].broken[side % 2 ^ 1] = true;
+        self.conns[side / 2].broken[1 - side % 2] = true;
     }
 
     /// The handshake may be done: the pipe comes into use, if the socket will have the peer.
@@ -150,7 +162,8 @@ impl World {
             };
             let Some(mut hold) = waiting.or(made) else { return };
             let pipe = hold.pipe;
-            hold.end.set_owner(Some(self.calls.address(Who::Session(side), pipe)));
+            hold.end
+                .set_owner(Some(self.calls.address(Who::Session(side), pipe)));
             self.sessions[side].hold = Some(hold);
             self.sessions[side].end_gathering();
             self.tell_of_connection(side, pipe, &info);
@@ -188,7 +201,7 @@ impl World {
         if !orderly {
             // What was written may not have been read; and what the peer wrote was not read to its end, unless it was.
             conn.broken[side % 2] = true;
-            conn.broken[side % 2 ^ 1] |= *reason != DisconnectReason::PeerClosed;
+            conn.broken[1 - side % 2] |= *reason != DisconnectReason::PeerClosed;
         }
         let route = conn.route;
         let slot = self.slot_of(side);
@@ -248,7 +261,11 @@ impl World {
             let session = &self.sessions[side];
             let timeout = session.connection.poll_timeout();
             let timer = timeout.map(|at| at.duration_since(self.start));
-            let timer = if session.draining.is_some() { session.draining } else { timer };
+            let timer = if session.draining.is_some() {
+                session.draining
+            } else {
+                timer
+            };
             let arrival = self.links[side].next_arrival();
             let tick = session.gathering.then_some(self.next_tick);
             [arrival, timer, tick].into_iter().flatten()

@@ -85,7 +85,11 @@ impl Plan {
         let has_peer = |at: usize| routes.iter().any(|joint| joint.ends.contains(&at));
         if (0..kinds.len()).all(has_peer) {
             let rivals = Vec::new();
-            return Self { kinds, routes, rivals };
+            return Self {
+                kinds,
+                routes,
+                rivals,
+            };
         }
         Self::all_to_all(vec![S::Req, S::Dealer], vec![S::Rep, S::Router], rng)
     }

@@ -47,7 +47,11 @@ impl Server {
     /// A message has come with this id.
     fn check_owner(&mut self, id: &RoutingId, name: Name, desk: &Desk<'_>) {
         let owner = *self.owners.entry(id.clone()).or_insert(name.0);
-        assert!(owner == name.0 || desk.rivals || desk.ledger.dirty, "{id:?} stands for {owner} and for {}", name.0);
+        assert!(
+            owner == name.0 || desk.rivals || desk.ledger.dirty,
+            "{id:?} stands for {owner} and for {}",
+            name.0
+        );
         let present = self.present.get(id).is_some_and(|count| *count > 0);
         assert!(present || !self.notices, "{id:?} speaks and is not there");
     }
@@ -138,16 +142,24 @@ impl Application for Server {
         back: Option<(RoutingId, Message)>,
         desk: &mut Desk<'_>,
     ) -> bool {
-        let Some(answer) = self.current.take() else { return false };
+        let Some(answer) = self.current.take() else {
+            return false;
+        };
         let Some((to, message)) = back else {
             desk.ledger.address(name, answer.to);
             return false;
         };
-        assert_eq!((&to, message.len()), (&answer.to, answer.envelope.len() + desk.ledger.body(name).len()));
+        assert_eq!(
+            (&to, message.len()),
+            (&answer.to, answer.envelope.len() + desk.ledger.body(name).len())
+        );
         if offer == Offer::Full {
             self.waiting.push(answer);
         } else {
-            assert!(!self.drop_unroutable, "{to:?} is unroutable, and the message came back");
+            assert!(
+                !self.drop_unroutable,
+                "{to:?} is unroutable, and the message came back"
+            );
             self.known.retain(|known| *known != to);
         }
         false

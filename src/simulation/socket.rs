@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::application::{Application, Desk};
 use super::bell::{Call, Calls, Who};
-use super::plan;
 use super::ledger::{Ledger, Name, Place};
+use super::plan;
 use super::session::Hold;
 use crate::options::Options;
 use crate::pattern::{Effects, Offer, Pattern, Pipes};
@@ -149,7 +149,9 @@ impl<A: Application> Socket<A> {
     }
 
     fn attach(&mut self, pipe: usize) {
-        let Some(peer) = self.peers.get_mut(&pipe) else { return };
+        let Some(peer) = self.peers.get_mut(&pipe) else {
+            return;
+        };
         if !std::mem::replace(&mut peer.attached, true) {
             self.pattern.attach(pipe);
         }
@@ -178,7 +180,11 @@ impl<A: Application> Socket<A> {
     }
 
     /// Has the pattern do something that may send messages without a name.
-    fn note_unnamed<T>(&mut self, desk: &mut Desk<'_>, work: impl FnOnce(&mut Self, &mut Desk<'_>) -> T) -> T {
+    fn note_unnamed<T>(
+        &mut self,
+        desk: &mut Desk<'_>,
+        work: impl FnOnce(&mut Self, &mut Desk<'_>) -> T,
+    ) -> T {
         let result = work(self, desk);
         desk.ledger.unnamed(self.slot).accepted += self.note_sent(None);
         result
@@ -188,7 +194,9 @@ impl<A: Application> Socket<A> {
     fn note_sent(&mut self, name: Option<Name>) -> u64 {
         let mut copies = 0;
         for (pipe, near) in self.pipes.iter() {
-            let Some(peer) = self.peers.get_mut(&pipe) else { continue };
+            let Some(peer) = self.peers.get_mut(&pipe) else {
+                continue;
+            };
             let sent = near.traffic().accepted.messages;
             for _ in peer.sent..sent {
                 peer.queued.push_back(name);
@@ -201,7 +209,9 @@ impl<A: Application> Socket<A> {
 
     /// Finds what the pattern has dropped because another peer must not have it.
     fn note_dropped(&mut self, pipe: usize, desk: &mut Desk<'_>) {
-        let Some(peer) = self.peers.get_mut(&pipe) else { return };
+        let Some(peer) = self.peers.get_mut(&pipe) else {
+            return;
+        };
         let queued = self.pipes.queued(pipe);
         while peer.queued.len() as u64 > queued {
             let name = peer.queued.pop_front().flatten();
@@ -220,7 +230,9 @@ impl<A: Application> Socket<A> {
 
     /// The far end of a pipe is gone: takes back what it has not read.
     fn write_off(&mut self, pipe: usize, desk: &mut Desk<'_>) {
-        let Some(near) = self.pipes.get_mut(pipe) else { return };
+        let Some(near) = self.pipes.get_mut(pipe) else {
+            return;
+        };
         let rest = near.reclaim();
         let (count, at_end) = (rest.load().messages, self.phase != Phase::Open);
         if at_end {
@@ -230,7 +242,10 @@ impl<A: Application> Socket<A> {
         }
         let names = rest.map(|message| desk.ledger.name(&message));
         let names: VecDeque<_> = names.collect();
-        let queued = self.peers.get_mut(&pipe).map(|peer| std::mem::take(&mut peer.queued));
+        let queued = self
+            .peers
+            .get_mut(&pipe)
+            .map(|peer| std::mem::take(&mut peer.queued));
         assert_eq!(queued.unwrap_or_default(), names);
         for name in names {
             desk.ledger.taken_back(self.slot, name, at_end);
@@ -302,7 +317,9 @@ impl<A: Application> Node for Socket<A> {
     }
 
     fn connected(&mut self, pipe: usize, side: usize, info: &PeerInfo, desk: &mut Desk<'_>) {
-        let Some(peer) = self.peers.get_mut(&pipe) else { return };
+        let Some(peer) = self.peers.get_mut(&pipe) else {
+            return;
+        };
         peer.connected = true;
         peer.side = Some(side);
         let doomed = peer.doomed.take();
@@ -316,11 +333,16 @@ impl<A: Application> Node for Socket<A> {
         self.tell_receiver();
         self.tell_stranded_senders();
         let connected = self.peers.values().filter(|peer| peer.connected).count();
-        assert!(connected == 1 || A::Pattern::TYPE != SocketType::Pair, "a PAIR has {connected} peers");
+        assert!(
+            connected == 1 || A::Pattern::TYPE != SocketType::Pair,
+            "a PAIR has {connected} peers"
+        );
     }
 
     fn disconnected(&mut self, pipe: usize, gone: bool, desk: &mut Desk<'_>) {
-        let Some(peer) = self.peers.get_mut(&pipe) else { return };
+        let Some(peer) = self.peers.get_mut(&pipe) else {
+            return;
+        };
         peer.connected = false;
         peer.side = None;
         peer.gone = gone;
@@ -376,7 +398,12 @@ impl<A: Application> Node for Socket<A> {
 
     fn settle(&mut self, desk: &mut Desk<'_>) -> (Wakes, Vec<(usize, DisconnectReason)>) {
         let effects = std::mem::take(self.pipes.effects());
-        let Effects { wakes, finished, expelled, .. } = effects;
+        let Effects {
+            wakes,
+            finished,
+            expelled,
+            ..
+        } = effects;
         for pipe in finished {
             if self.peers.get(&pipe).is_some_and(|peer| peer.gone) {
                 self.remove_pipe(pipe, desk);
@@ -419,7 +446,10 @@ impl<A: Application> Node for Socket<A> {
         assert_eq!(offer == Offer::Taken, place.is_none());
         let stray = self.pipes.tally().stray.accepted.messages - strays;
         let copies = self.note_sent(Some(letter.name)) + stray;
-        assert!(copies == u64::from(offer == Offer::Taken) || A::FANS_OUT, "{copies} copies, {offer:?}");
+        assert!(
+            copies == u64::from(offer == Offer::Taken) || A::FANS_OUT,
+            "{copies} copies, {offer:?}"
+        );
         if offer == Offer::Taken {
             desk.ledger.accepted(letter.name, copies, letter.answers);
             (0..stray).for_each(|_| desk.ledger.unroutable(letter.name));
@@ -517,7 +547,9 @@ impl<A: Application> Node for Socket<A> {
             assert!(traffic.queued <= self.limits.send.messages);
             assert!(traffic.unread <= self.limits.recv.messages);
             let peer = self.peers.get(&pipe);
-            let known = peer.map_or((0, 0), |peer| (peer.queued.len() as u64, peer.arrived.len() as u64));
+            let known = peer.map_or((0, 0), |peer| {
+                (peer.queued.len() as u64, peer.arrived.len() as u64)
+            });
             assert_eq!((traffic.queued, traffic.unread), known);
         }
     }
@@ -529,14 +561,22 @@ impl<A: Application> Node for Socket<A> {
         assert!(traffic.adds_up(), "{traffic:?}");
         let sent = |kind: fn(Place) -> bool| ledger.sent(slot, kind);
         assert_eq!(traffic.accepted.messages, sent(|_| true) + unnamed.accepted);
-        let kept = sent(|place| matches!(place, Place::Queued | Place::PeerGone | Place::Returned | Place::Unroutable));
+        let kept = sent(|place| {
+            matches!(
+                place,
+                Place::Queued | Place::PeerGone | Place::Returned | Place::Unroutable
+            )
+        });
         let handed = sent(|_| true) - kept;
         assert_eq!(traffic.handed.messages, handed + unnamed.handed);
         let peer_gone = sent(|place| place == Place::PeerGone) + unnamed.peer_gone;
         assert_eq!(traffic.dropped.of(DropReason::PeerGone), peer_gone);
         let unroutable = sent(|place| place == Place::Unroutable);
         assert_eq!(traffic.dropped.of(DropReason::Unroutable), unroutable);
-        assert_eq!(traffic.returned, sent(|place| place == Place::Returned) + unnamed.returned);
+        assert_eq!(
+            traffic.returned,
+            sent(|place| place == Place::Returned) + unnamed.returned
+        );
         let received = ledger.at(Place::Received(slot)) + unnamed.received;
         assert_eq!(traffic.received.messages, received);
         let discarded = ledger.at(Place::Discarded(slot)) + unnamed.discarded;
@@ -545,8 +585,15 @@ impl<A: Application> Node for Socket<A> {
 
     fn describe(&self) -> String {
         let asleep = (self.send_asleep, self.recv_asleep);
-        let pipes = self.pipes.iter().map(|(pipe, near)| (pipe, near.queued(), near.unread()));
+        let pipes = self
+            .pipes
+            .iter()
+            .map(|(pipe, near)| (pipe, near.queued(), near.unread()));
         let (kind, pipes) = (A::Pattern::TYPE, pipes.collect::<Vec<_>>());
-        format!("{kind} {:?}, asleep {asleep:?}, pipes {pipes:?}, {}", self.phase, self.app.describe())
+        format!(
+            "{kind} {:?}, asleep {asleep:?}, pipes {pipes:?}, {}",
+            self.phase,
+            self.app.describe()
+        )
     }
 }

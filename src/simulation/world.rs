@@ -157,7 +157,11 @@ impl World {
     fn come_to(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let patience = self.now + PATIENCE;
         while !done(self) {
-            assert!(self.now < patience, "does not come to {what}: {}", self.describe());
+            assert!(
+                self.now < patience,
+                "does not come to {what}: {}",
+                self.describe()
+            );
         }
     }
 
@@ -247,35 +251,52 @@ impl World {
     fn hear(&mut self) {
         let Some(call) = self.calls.pop() else { return };
         match call {
-            Call { who: Who::Socket(slot), .. } => {
+            Call {
+                who: Who::Socket(slot),
+                ..
+            } => {
                 if !self.slots[slot].node.is_closed() {
                     self.at(slot, |node, _| node.hear(call));
                 }
             }
-            Call { who: Who::Session(side), .. } if !self.sessions[side].alive => {}
-            Call { who: Who::Session(side), read: true, .. } => {
+            Call {
+                who: Who::Session(side),
+                ..
+            } if !self.sessions[side].alive => {}
+            Call {
+                who: Who::Session(side),
+                read: true,
+                ..
+            } => {
                 if !self.sessions[side].gathering && self.rng.one_in(4) {
                     let bytes = self.rng.pick(&[100, 4_000, 64_000]);
                     self.sessions[side].begin_gathering(bytes);
                 }
                 self.with(side, Session::flush);
             }
-            Call { who: Who::Session(side), .. } => self.sessions[side].scheduled = true,
+            Call {
+                who: Who::Session(side),
+                ..
+            } => self.sessions[side].scheduled = true,
         }
     }
 
     fn is_ready(&self, side: usize) -> bool {
         let session = &self.sessions[side];
         let readable = !session.stalled && (self.links[side].is_readable(self.now) || session.has_leftover());
-        let writable = session.draining.is_none()
-            && (!session.unsent.is_empty() || session.connection.wants_transmit());
+        let writable =
+            session.draining.is_none() && (!session.unsent.is_empty() || session.connection.wants_transmit());
         session.scheduled || readable || (writable && self.links[side ^ 1].is_writable())
     }
 
     /// Everything is sent, and has arrived where it can.
     fn is_at_rest(&self) -> bool {
         let here = |slot: &&Slot| !slot.dead;
-        let quiet = self.slots.iter().filter(here).all(|slot| slot.node.is_at_rest(&self.ledger));
+        let quiet = self
+            .slots
+            .iter()
+            .filter(here)
+            .all(|slot| slot.node.is_at_rest(&self.ledger));
         let moving = (0..self.sessions.len()).any(|side| self.sessions[side].alive && self.is_moving(side));
         let wanted = |route: &&Route| route.joint.ends.iter().all(|end| !self.slots[*end].dead);
         let joined = self.routes.iter().filter(wanted).all(|route| route.connected);
@@ -338,7 +359,12 @@ impl World {
     }
 
     fn describe(&self) -> String {
-        let mut lines = vec![format!("{:?}, {:?}, {}", self.plan, self.now, self.calls.describe())];
+        let mut lines = vec![format!(
+            "{:?}, {:?}, {}",
+            self.plan,
+            self.now,
+            self.calls.describe()
+        )];
         for slot in &self.slots {
             lines.push(format!("socket: {}", slot.node.describe()));
         }
@@ -346,7 +372,9 @@ impl World {
             if session.alive {
                 let (ready, moving) = (self.is_ready(side), self.is_moving(side));
                 let session = session.describe();
-                lines.push(format!("session {side}: ready {ready}, moving {moving}, {session}"));
+                lines.push(format!(
+                    "session {side}: ready {ready}, moving {moving}, {session}"
+                ));
             }
         }
         lines.join("\n")
