@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::routing_table::RoutingTable;
-use super::testing;
 use super::{Ask, Heard, Offer, Pattern, Pipes, RepPattern, ReplyTo, ReqPattern};
 use crate::message::{Frame, Message};
 use crate::options::Options;
 use crate::peer::{PeerInfo, RoutingId, SocketType};
-use crate::pipe::{PipeEnd, Wakes};
+use crate::pipe::{Limits, PipeEnd, PipeLimits, Wakes, pair};
 
 /// Peers of a socket, and messages that each end of a pipe holds.
 const PEERS: usize = 3;
@@ -17,6 +16,29 @@ const HWM: usize = 4;
 /// What an envelope may have: the limits of `rep.rs`, in numbers of our own.
 const MAX_ENVELOPE_FRAMES: usize = 32;
 const MAX_ENVELOPE_FRAME: usize = 255;
+
+/// Adds pipes of the given capacity to a pattern, and returns their keys and far ends.
+pub(crate) fn pipes(
+    count: usize,
+    hwm: usize,
+    pattern: &mut impl Pattern,
+) -> (Pipes, Vec<usize>, Vec<PipeEnd>) {
+    let mut pipes = Pipes::default();
+    let (mut keys, mut far) = (Vec::new(), Vec::new());
+    for _ in 0..count {
+        let limits = Limits::new(hwm, 0);
+        let (near, other) = pair(PipeLimits {
+            send: limits,
+            recv: limits,
+            conflate: false,
+        });
+        let key = pipes.insert(near);
+        pattern.attach(key);
+        keys.push(key);
+        far.push(other);
+    }
+    (pipes, keys, far)
+}
 
 /// Numbers that the input provides, and zeros after its end.
 struct Numbers<'a>(&'a [u8]);
@@ -128,7 +150,7 @@ struct Peers<P> {
 impl<P: Pattern> Peers<P> {
     fn new() -> Self {
         let mut pattern = P::default();
-        let (pipes, keys, far) = testing::pipes(PEERS, HWM, &mut pattern);
+        let (pipes, keys, far) = pipes(PEERS, HWM, &mut pattern);
         Self {
             pattern,
             pipes,
