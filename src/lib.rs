@@ -105,7 +105,7 @@ mod pool;
 mod queue;
 mod reactor;
 mod recycle;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod simulation;
 mod slab;
 mod socket;
@@ -171,5 +171,25 @@ pub mod fuzzing {
     /// Both indexes of subscriptions do what a plain map would.
     pub fn subscriptions(data: &[u8]) {
         crate::pattern::subscriptions::fuzzing::subscriptions(data);
+    }
+
+    /// A routing table is a map in both directions.
+    pub fn routing_table(data: &[u8]) {
+        crate::pattern::fuzzing::routing_table(data);
+    }
+
+    /// Whatever peers send to a REP, each reply goes to who asked, in the envelope of the request.
+    pub fn envelopes(data: &[u8]) {
+        crate::pattern::fuzzing::envelopes(data);
+    }
+
+    /// Whatever peers send to a REQ, it hears the reply to its request and nothing else.
+    pub fn correlation(data: &[u8]) {
+        crate::pattern::fuzzing::correlation(data);
+    }
+
+    /// Whatever sockets, links and processes do, every message is where the counters say.
+    pub fn world(data: &[u8]) {
+        crate::simulation::world(data);
     }
 }

@@ -17,6 +17,8 @@ mod announcer;
 mod dealer;
 mod distributor;
 mod fair_queue;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod line;
 mod load_balancer;
 mod notices;
@@ -173,30 +175,8 @@ pub(crate) trait Pattern: Default + Send + 'static {
 pub(crate) mod testing {
     //! Pipes with their far ends, for the tests of patterns.
 
-    use super::*;
-    use crate::pipe::{Limits, PipeEnd, PipeLimits, Wakes, pair};
-
-    /// Adds pipes of the given capacity and returns their keys and far ends.
-    pub(crate) fn pipes(
-        count: usize,
-        hwm: usize,
-        pattern: &mut impl Pattern,
-    ) -> (Pipes, Vec<usize>, Vec<PipeEnd>) {
-        let mut pipes = Pipes::default();
-        let (mut keys, mut far) = (Vec::new(), Vec::new());
-        for _ in 0..count {
-            let limits = Limits::new(hwm, 0);
-            let (near, other) = pair(PipeLimits {
-                send: limits,
-                recv: limits,
-            });
-            let key = pipes.insert(near);
-            pattern.attach(key);
-            keys.push(key);
-            far.push(other);
-        }
-        (pipes, keys, far)
-    }
+    pub(crate) use super::fuzzing::pipes;
+    use crate::pipe::{PipeEnd, Wakes};
 
     pub(crate) fn bodies(end: &mut PipeEnd) -> Vec<String> {
         std::iter::from_fn(|| end.pop(&mut Wakes::new()))

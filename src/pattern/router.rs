@@ -85,7 +85,15 @@ impl RouterPattern {
         let assigned = self.routes.get(&pipe).is_some_and(|route| route.assigned);
         let id = match known {
             Some(id) if assigned || (info.routing_id.is_empty() && id.is_generated()) => id,
-            _ => self.register(pipe, &info.routing_id, pipes)?,
+            former => {
+                let id = self.register(pipe, &info.routing_id, pipes)?;
+                if former.is_some_and(|former| former != id) {
+                    // What did not go out is addressed to another peer.
+                    pipes.withdraw(pipe);
+                    self.outbound.activate(pipe);
+                }
+                id
+            }
         };
         let route = self.routes.entry(pipe).or_default();
         route.id = Some(id.clone());
@@ -427,6 +435,24 @@ mod tests {
         );
         assert_eq!(send(&mut router, &mut pipes, "a", "x"), Offer::Refused);
         assert_eq!(send(&mut router, &mut pipes, "b", "x"), Offer::Taken);
+    }
+
+    #[test]
+    fn what_a_former_peer_of_a_pipe_did_not_get_is_not_for_the_next() {
+        let (mut router, mut pipes, keys, mut far) = router(&["a"], DialogueOptions::default());
+        router.disconnected(keys[0], &mut pipes);
+        (0..4).for_each(|_| assert_eq!(send(&mut router, &mut pipes, "a", "waits"), Offer::Taken));
+        router.admit(keys[0], &peer("a"), &mut pipes).unwrap();
+        assert_eq!(bodies(&mut far[0]).len(), 4);
+        router.disconnected(keys[0], &mut pipes);
+        assert_eq!(send(&mut router, &mut pipes, "a", "private"), Offer::Taken);
+        router.admit(keys[0], &peer("b"), &mut pipes).unwrap();
+        assert_eq!(bodies(&mut far[0]), Vec::<String>::new());
+        let traffic = pipes.get_mut(keys[0]).unwrap().traffic();
+        assert_eq!(traffic.dropped.of(DropReason::PeerGone), 1);
+        assert!(traffic.adds_up(), "{traffic:?}");
+        assert_eq!(send(&mut router, &mut pipes, "b", "x"), Offer::Taken);
+        assert_eq!(bodies(&mut far[0]), ["x"]);
     }
 
     #[test]
