@@ -111,14 +111,14 @@ mod zmtp;
 pub use context::Context;
 pub use endpoint::{Endpoint, Host, IntoEndpoint, IpcEndpoint, TcpEndpoint};
 pub use error::{
-    BindError, ConnectError, DetachError, DisconnectReason, EndpointError, PropertyError, RecvError,
-    SendError, TryRecvError, TrySendError, WaitError,
+    BindError, ConnectError, DetachError, DisconnectReason, EndpointError, PollError, PropertyError,
+    RecvError, SendError, TryRecvError, TrySendError, WaitError,
 };
 pub use message::{Frame, INLINE_CAPACITY, Message};
 pub use monitor::Event;
 pub use options::Keepalive;
 pub use peer::{PeerInfo, RoutingId, SocketType};
-pub use socket::{Buildable, Builder, Monitor, Pull, Push};
+pub use socket::{Buildable, Builder, Interest, Monitor, Pollable, Poller, Pull, Push, Ready, ReadyList};
 pub use stats::{CloseReport, Count, DropReason, Drops, PeerStats, SocketStats, Traffic};
 
 /// The claims that the fuzzers check; not part of the library.

@@ -9,6 +9,8 @@
 //! The reactor knows sockets only as [`Hooks`], which the socket layer supplies.
 
 mod alarm;
+#[cfg(unix)]
+mod descriptor;
 mod dialer;
 mod driver;
 mod event_loop;
@@ -38,16 +40,18 @@ use crate::sync::Mutex;
 use crate::{Endpoint, zmtp};
 
 pub(crate) use alarm::Alarm;
+#[cfg(unix)]
+pub(crate) use descriptor::Descriptor;
 pub(crate) use dialer::Dialer;
 pub(crate) use listener::Listener;
 pub(crate) use session::Session;
+pub(crate) use timers::Timers;
 pub(crate) use waiter::Waiter;
 
 use driver::{Driver, Shift};
 use event_loop::{EventLoop, Scratch};
 use gathering::Gathering;
 use resolver::Resolver;
-use timers::Timers;
 use waiter::Kick;
 
 /// How often the I/O thread turns the loop while bursts make it tick: about every millisecond, as it would otherwise.
@@ -176,6 +180,12 @@ impl Reactor {
         self.driver.wait(waiter, deadline, |event_loop, deadline| {
             event_loop.turn(self, deadline, Some(waiter));
         });
+    }
+
+    /// Runs what is due, if nobody else is at it, without waiting for more.
+    pub(crate) fn glance(&self) {
+        self.driver
+            .glance(|event_loop| event_loop.turn(self, Some(Instant::now()), None));
     }
 
     /// Writes what bursts have gathered: to be called by whoever stops sending for now.

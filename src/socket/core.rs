@@ -197,10 +197,15 @@ impl<P: Pattern> Core<P> {
         } else {
             state.next_sender()
         };
+        let mistaken = match offer {
+            Some(Offer::Full) => state.senders.tell_believers(),
+            _ => None,
+        };
         let aftermath = state.take_aftermath();
         drop(state);
         self.settle(aftermath);
         fire_signals(next);
+        fire_signals(mistaken);
         match offer {
             Some(Offer::Taken) => Ok(()),
             Some(Offer::Full) => Err(Unsent::Full),
@@ -236,10 +241,15 @@ impl<P: Pattern> Core<P> {
         } else {
             state.next_receiver()
         };
+        let mistaken = match (from, open) {
+            (None, true) => state.receivers.tell_believers(),
+            _ => None,
+        };
         let aftermath = state.take_aftermath();
         drop(state);
         self.settle(aftermath);
         fire_signals(next);
+        fire_signals(mistaken);
         match (from, open) {
             (Some(from), _) => Ok(from),
             (None, true) => Err(TryRecvError::Empty),

@@ -11,12 +11,16 @@ mod core;
 mod endpoints;
 mod hooks;
 mod monitor;
+mod poller;
 mod pull;
 mod push;
 mod verbs;
 mod waiters;
+mod watch;
 
 pub use builder::{Buildable, Builder};
 pub use monitor::Monitor;
+pub use poller::{Poller, Ready, ReadyList};
 pub use pull::Pull;
 pub use push::Push;
+pub use watch::{Interest, Pollable};

@@ -402,6 +402,8 @@ macro_rules! common_verbs {
         }
 
         impl $crate::Buildable for $socket {}
+
+        $crate::socket::watch::pollable!($socket($pattern));
     };
 }
 

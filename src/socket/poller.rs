@@ -1,0 +1,269 @@
+//! The poller: one thread waits for many sockets, descriptors and timers at once.
+
+mod queue;
+mod ready;
+
+#[cfg(unix)]
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use self::queue::{Entry, Queue};
+pub use self::ready::{Ready, ReadyList};
+use super::core::deadline;
+use super::watch::{Interest, Pollable, Seen, Watch, Watched};
+use crate::error::PollError;
+use crate::reactor::Waiter;
+#[cfg(unix)]
+use {super::watch::Drivers, crate::context::Context, crate::reactor::Descriptor, std::io, std::task::Waker};
+
+/// Waits for many sockets, file descriptors and timers at once.
+///
+/// Each is registered under a key of your choice, which [`wait`](Self::wait) reports. Readiness is a level, not an edge:
+/// what you leave undone is reported again by the next `wait`, so that there is nothing to be drained, and nothing to be
+/// missed. A wait costs what is ready, not what is registered.
+///
+/// The thread that waits runs the connections meanwhile, as one does that waits in `recv`. It holds no socket open: one
+/// whose last handle is dropped is closed, and reported as such until it is removed.
+///
+/// Several threads may wait, and others register and remove meanwhile. All who wait are told of what is ready, so use
+/// `try_recv` if you are not alone: another may have been faster.
+///
+/// ```
+/// use std::time::Duration;
+/// use aqueduct::{Interest, Poller, Pull, Push, ReadyList};
+///
+/// let (tasks, control) = (Pull::new(), Pull::new());
+/// let endpoint = tasks.bind("tcp://127.0.0.1:0")?;
+/// control.bind("inproc://control")?;
+/// let push = Push::new();
+/// push.connect(&endpoint)?;
+/// push.send("task")?;
+///
+/// const TASKS: usize = 0;
+/// const CONTROL: usize = 1;
+/// const TICK: usize = 2;
+/// let poller = Poller::new();
+/// poller.add(&tasks, TASKS, Interest::READABLE)?;
+/// poller.add(&control, CONTROL, Interest::READABLE)?;
+/// poller.add_interval(TICK, Duration::from_secs(1))?;
+///
+/// let mut ready = ReadyList::default();
+/// poller.wait(&mut ready, None);
+/// for ready in &ready {
+///     match ready.key() {
+///         TASKS => assert_eq!(tasks.try_recv()?, "task"),
+///         CONTROL => println!("told {:?}", control.try_recv()?),
+///         _ => println!("a second has passed"),
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Default)]
+pub struct Poller {
+    queue: Arc<Queue>,
+}
+
+impl Poller {
+    /// Makes a poller with nothing registered.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Registers a socket.
+    ///
+    /// # Errors
+    ///
+    /// The key is in use, or the system has no descriptors left for an event loop.
+    pub fn add(&self, socket: &impl Pollable, key: usize, interest: Interest) -> Result<(), PollError> {
+        let Watched(source) = socket.watched();
+        self.register(source, key, interest)
+    }
+
+    /// Registers a file descriptor: a socket of the system, a pipe, a terminal, but not a file on a disk.
+    ///
+    /// The poller watches a duplicate, so the original may be closed; but as long as it is registered, the peer of a
+    /// pipe or socket does not see it close.
+    ///
+    /// # Errors
+    ///
+    /// The key is in use, or the system cannot watch the descriptor.
+    #[cfg(unix)]
+    pub fn add_fd(&self, fd: impl AsFd, key: usize, interest: Interest) -> Result<(), PollError> {
+        let fd = fd.as_fd().try_clone_to_owned()?;
+        let reactor = match self.queue.home() {
+            Some(home) => home,
+            None => Context::default().shared().reactor()?,
+        };
+        let watch = Descriptor::watch(&reactor, fd, to_mio(interest), self.queue.clock())?;
+        let source = Arc::new(WatchedFd { watch, reactor });
+        let registered = self.register(Arc::clone(&source) as _, key, interest);
+        if registered.is_err() {
+            source.forget(0);
+        }
+        registered
+    }
+
+    /// Registers a timer that goes off once, after so much time, and is then removed. A time too long to be told never
+    /// comes.
+    ///
+    /// # Errors
+    ///
+    /// The key is in use.
+    pub fn add_timer(&self, key: usize, after: Duration) -> Result<(), PollError> {
+        self.queue.add_timer(key, deadline(Some(after)), None)
+    }
+
+    /// Registers a timer that goes off each time that so much has passed, until it is removed. Times that pass while
+    /// nobody waits are reported as one. The shortest period is 1 ms.
+    ///
+    /// # Errors
+    ///
+    /// The key is in use.
+    pub fn add_interval(&self, key: usize, period: Duration) -> Result<(), PollError> {
+        let period = period.max(SHORTEST_PERIOD);
+        self.queue.add_timer(key, deadline(Some(period)), Some(period))
+    }
+
+    /// Changes what a socket or descriptor is watched for.
+    ///
+    /// # Errors
+    ///
+    /// Neither is registered under this key.
+    pub fn modify(&self, key: usize, interest: Interest) -> Result<(), PollError> {
+        self.queue.modify(key, interest)
+    }
+
+    /// Removes whatever is registered under a key, and tells whether there was something. A thread that waits at this
+    /// moment may still report it.
+    pub fn remove(&self, key: usize) -> bool {
+        self.queue.remove(key)
+    }
+
+    /// Waits until something is ready, for as long as the timeout allows (`None`: for ever), and puts what is ready in
+    /// the place of what the list had. Returns how much that is: zero if the time is up, or if somebody called
+    /// [`wake`](Self::wake).
+    ///
+    /// With a zero timeout it only looks.
+    pub fn wait(&self, ready: &mut ReadyList, timeout: Option<Duration>) -> usize {
+        ready.clear();
+        let deadline = deadline(timeout);
+        let waiter = Waiter::current();
+        let since = self.queue.begin();
+        let (mut kept, mut glanced, mut told) = (Vec::new(), false, false);
+        loop {
+            let asked = self.look(ready, &mut kept, since);
+            let hasty = ready.is_empty() && timeout.is_some_and(|timeout| timeout.is_zero());
+            if !glanced && (asked || hasty) {
+                glanced = true;
+                self.queue.drivers().glance();
+                continue;
+            }
+            self.queue.take_due(ready, Instant::now());
+            let late = || deadline.is_some_and(|deadline| deadline <= Instant::now());
+            if !ready.is_empty() || self.queue.take_woken() || late() {
+                break;
+            }
+            told |= self.queue.block(&waiter, deadline);
+        }
+        self.queue.end(kept, told);
+        ready.len()
+    }
+
+    /// Has one thread that waits, or else the next that does, return with what is ready, be it nothing.
+    pub fn wake(&self) {
+        self.queue.wake_one();
+    }
+
+    /// Looks at all that may be ready, keeps what is, and tells whether a turn of the loop may show more.
+    fn look(&self, ready: &mut ReadyList, kept: &mut Vec<Arc<Entry>>, since: u64) -> bool {
+        let mut asked = false;
+        let mut left = self.queue.len();
+        while left > 0 && !ready.is_full() {
+            left -= 1;
+            let Some(entry) = self.queue.pop() else { break };
+            match entry.look(since) {
+                Some(Seen::Ready {
+                    readable,
+                    writable,
+                    closed,
+                }) => {
+                    ready.push(Ready::new(entry.key(), readable, writable, closed));
+                    kept.push(entry);
+                }
+                Some(Seen::Asked) => asked = true,
+                Some(Seen::Nothing) | None => {}
+            }
+        }
+        asked
+    }
+
+    fn register(&self, source: Arc<dyn Watch>, key: usize, interest: Interest) -> Result<(), PollError> {
+        let reactor = source.reactor()?;
+        self.queue.add(source, reactor, key, interest)
+    }
+}
+
+/// A shorter period would be a busy loop by another name.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(1);
+
+impl Drop for Poller {
+    fn drop(&mut self) {
+        self.queue.clear();
+    }
+}
+
+impl std::fmt::Debug for Poller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Poller").finish_non_exhaustive()
+    }
+}
+
+/// A descriptor of the application's, watched by a reactor.
+#[cfg(unix)]
+struct WatchedFd {
+    watch: Arc<Descriptor>,
+    reactor: Arc<crate::reactor::Reactor>,
+}
+
+#[cfg(unix)]
+impl Watch for WatchedFd {
+    fn look(&self, _watcher: u64, interest: Interest, waker: &Waker, since: u64) -> Seen {
+        let Some(report) = self.watch.ask(to_mio(interest), waker, since) else {
+            return Seen::Asked;
+        };
+        let (readable, writable) = (
+            interest.readable && report.readable,
+            interest.writable && report.writable,
+        );
+        if !readable && !writable {
+            // It was for an interest of before.
+            return self.look(_watcher, interest, waker, since);
+        }
+        Seen::Ready {
+            readable,
+            writable,
+            closed: report.closed,
+        }
+    }
+
+    fn believe(&self, _watcher: u64, _interest: Interest, _waker: &Waker) {}
+
+    fn forget(&self, _watcher: u64) {
+        self.watch.forget();
+    }
+
+    fn reactor(&self) -> io::Result<Arc<crate::reactor::Reactor>> {
+        Ok(Arc::clone(&self.reactor))
+    }
+}
+
+#[cfg(unix)]
+fn to_mio(interest: Interest) -> mio::Interest {
+    match (interest.readable, interest.writable) {
+        (true, true) => mio::Interest::READABLE | mio::Interest::WRITABLE,
+        (_, false) => mio::Interest::READABLE,
+        (false, true) => mio::Interest::WRITABLE,
+    }
+}

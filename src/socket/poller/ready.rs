@@ -1,0 +1,126 @@
+//! What a poller reports: keys, and what can be done with what is registered under them.
+
+/// Reports that a list has room for, unless it is told otherwise. What does not fit is reported by the next wait.
+const DEFAULT_CAPACITY: usize = 1024;
+
+/// Something that is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ready {
+    key: usize,
+    readable: bool,
+    writable: bool,
+    closed: bool,
+    timer: bool,
+}
+
+impl Ready {
+    pub(super) fn new(key: usize, readable: bool, writable: bool, closed: bool) -> Self {
+        Self {
+            key,
+            readable,
+            writable,
+            closed,
+            timer: false,
+        }
+    }
+
+    pub(super) fn timer(key: usize) -> Self {
+        Self {
+            timer: true,
+            ..Self::new(key, false, false, false)
+        }
+    }
+
+    /// Returns the key it is registered under.
+    #[must_use]
+    pub fn key(&self) -> usize {
+        self.key
+    }
+
+    /// Returns whether `try_recv` has an answer other than "nothing is here".
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        self.readable
+    }
+
+    /// Returns whether `try_send` has an answer other than "nobody can take it now".
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    /// Returns whether the socket is closed; or, for a descriptor, whether the peer has closed it or it has failed,
+    /// which shows when all is read.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Returns whether this is a timer that went off.
+    #[must_use]
+    pub fn is_timer(&self) -> bool {
+        self.timer
+    }
+}
+
+/// What is ready, as [`Poller::wait`](crate::Poller::wait) found it: to be made once and used for each wait.
+#[derive(Clone, Debug)]
+pub struct ReadyList {
+    list: Vec<Ready>,
+    capacity: usize,
+}
+
+impl Default for ReadyList {
+    fn default() -> Self {
+        Self::with_capacity(DEFAULT_CAPACITY)
+    }
+}
+
+impl ReadyList {
+    /// Makes a list for so many reports at once, at least one. The default is 1,024.
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self {
+            list: Vec::new(),
+            capacity: capacity.max(1),
+        }
+    }
+
+    /// Returns how many reports there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Returns whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Iterates over the reports.
+    pub fn iter(&self) -> std::slice::Iter<'_, Ready> {
+        self.list.iter()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.list.len() >= self.capacity
+    }
+
+    pub(super) fn push(&mut self, ready: Ready) {
+        self.list.push(ready);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.list.clear();
+    }
+}
+
+impl<'a> IntoIterator for &'a ReadyList {
+    type Item = &'a Ready;
+    type IntoIter = std::slice::Iter<'a, Ready>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
