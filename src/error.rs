@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::{Endpoint, Message, SocketType};
+use crate::{Endpoint, Message, RoutingId, SocketType};
 
 /// Why a message was not sent. The message is inside.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -71,6 +71,119 @@ pub enum TryRecvError {
     Closed,
 }
 
+/// Why a message was not sent to the peer that it was for. The message is inside.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RouteError {
+    /// There is no peer with this routing id.
+    #[error("no peer has the routing id")]
+    Unroutable(Message),
+    /// The peer could not take the message in time.
+    #[error("the peer could not take the message in time")]
+    Timeout(Message),
+    /// The socket is closed.
+    #[error("the socket is closed")]
+    Closed(Message),
+}
+
+/// Why a message was not sent at once to the peer that it was for. The message is inside.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum TryRouteError {
+    /// There is no peer with this routing id.
+    #[error("no peer has the routing id")]
+    Unroutable(Message),
+    /// The peer is at its high-water mark.
+    #[error("the peer cannot take a message now")]
+    Full(Message),
+    /// The socket is closed.
+    #[error("the socket is closed")]
+    Closed(Message),
+}
+
+/// Why a reply was not sent. It is inside.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ReplyError {
+    /// The peer that asked is gone; another at the same place would not know what to make of the reply.
+    #[error("the peer that asked is gone")]
+    PeerGone(Message),
+    /// The peer could not take the reply in time.
+    #[error("the peer could not take the reply in time")]
+    Timeout(Message),
+    /// The socket is closed.
+    #[error("the socket is closed")]
+    Closed(Message),
+}
+
+/// Why a request was not sent. The message is inside.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ReqSendError {
+    /// The last request has not been answered: it is the peer's turn.
+    #[error("the last request has not been answered")]
+    OutOfTurn(Message),
+    /// No peer could take the request in time.
+    #[error("no peer could take the request in time")]
+    Timeout(Message),
+    /// The socket is closed.
+    #[error("the socket is closed")]
+    Closed(Message),
+}
+
+/// Why no reply was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ReqRecvError {
+    /// No request is waiting for a reply: it is this side's turn.
+    #[error("no request is waiting for a reply")]
+    OutOfTurn,
+    /// The peer that was asked is gone, and the reply with it. Another request can be sent.
+    #[error("the peer that was asked is gone")]
+    PeerLost,
+    /// No reply came in time. It may still come.
+    #[error("no reply came in time")]
+    Timeout,
+    /// The socket is closed.
+    #[error("the socket is closed")]
+    Closed,
+}
+
+/// Why a request brought no reply. The request is inside.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RequestError {
+    /// A request that was [sent](crate::Req::send) has not been answered.
+    #[error("another request has not been answered")]
+    OutOfTurn(Message),
+    /// Each peer that was asked is gone, and the reply with it.
+    #[error("the peer that was asked is gone")]
+    PeerLost(Message),
+    /// No reply came in time to any of the attempts.
+    #[error("no reply came in time")]
+    Timeout(Message),
+    /// The socket is closed.
+    #[error("the socket is closed")]
+    Closed(Message),
+}
+
+/// Takes the message back out of an error.
+macro_rules! give_back {
+    ($($error:ident { $($variant:ident)|+ })*) => {$(
+        impl $error {
+            /// Takes the message back.
+            #[must_use]
+            pub fn into_message(self) -> Message {
+                match self {
+                    $(Self::$variant(message))|+ => message,
+                }
+            }
+        }
+    )*};
+}
+
+give_back! {
+    RouteError { Unroutable | Timeout | Closed }
+    TryRouteError { Unroutable | Full | Closed }
+    ReplyError { PeerGone | Timeout | Closed }
+    ReqSendError { OutOfTurn | Timeout | Closed }
+    RequestError { OutOfTurn | PeerLost | Timeout | Closed }
+}
+
 /// Why an endpoint could not be bound.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -109,6 +222,9 @@ pub enum ConnectError {
         /// The type of the socket bound there.
         theirs: SocketType,
     },
+    /// The routing id is empty, begins with a zero byte, or belongs to another peer.
+    #[error("the routing id {0:?} is taken, or cannot be given")]
+    RoutingId(RoutingId),
     /// The operating system refused at once, for a reason that no retry mends.
     #[error("cannot connect to {endpoint}: {source}")]
     Io {

@@ -27,8 +27,13 @@
 //! |---|---|
 //! | to share out work, each message to one of several workers | [`Push`] |
 //! | to collect work or results from anybody who sends some | [`Pull`] |
+//! | to ask a service and get its reply | [`Req`] |
+//! | to be such a service | [`Rep`] |
+//! | to ask many things at once, of one service or many | [`Dealer`] |
+//! | to know each peer and choose whom to send to | [`Router`] |
+//! | to join exactly two | [`Pair`] |
 //!
-//! Publishing, requests with replies, and routing are to come; [`SocketType`] lists all types of the protocol. Either
+//! Publishing is to come; [`SocketType`] lists all types of the protocol. Either
 //! end may [`bind`](Push::bind), and the other [`connect`](Push::connect)s: usually the one that is longer there binds.
 //! An [`Endpoint`] is `tcp://host:port` between machines, `ipc://path` between processes, and `inproc://name` between
 //! the threads of one process.
@@ -99,6 +104,7 @@ mod pipe;
 mod pool;
 mod queue;
 mod reactor;
+mod recycle;
 #[cfg(test)]
 mod simulation;
 mod slab;
@@ -112,19 +118,31 @@ pub use context::Context;
 pub use endpoint::{Endpoint, Host, IntoEndpoint, IpcEndpoint, TcpEndpoint};
 pub use error::{
     BindError, ConnectError, DetachError, DisconnectReason, EndpointError, PollError, PropertyError,
-    RecvError, SendError, TryRecvError, TrySendError, WaitError,
+    RecvError, ReplyError, ReqRecvError, ReqSendError, RequestError, RouteError, SendError, TryRecvError,
+    TryRouteError, TrySendError, WaitError,
 };
 pub use message::{Frame, INLINE_CAPACITY, Message};
 pub use monitor::Event;
 pub use options::Keepalive;
+pub use pattern::RouterEvent;
 pub use peer::{PeerInfo, RoutingId, SocketType};
-pub use socket::{Buildable, Builder, Interest, Monitor, Pollable, Poller, Pull, Push, Ready, ReadyList};
+pub use socket::{
+    Buildable, Builder, Dealer, DealerReceiver, DealerSender, Interest, Monitor, Pair, PairReceiver,
+    PairSender, Pollable, Poller, Pull, Push, Ready, ReadyList, Rep, Reply, Req, Router, RouterReceiver,
+    RouterSender, TryReplyError,
+};
 pub use stats::{CloseReport, Count, DropReason, Drops, PeerStats, SocketStats, Traffic};
 
 /// The claims that the fuzzers check; not part of the library.
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing {
+    /// Drops the buffers that this thread and the process keep for later, so that what an input holds can be told.
+    pub fn forget_buffers() {
+        crate::pool::forget();
+        crate::recycle::forget();
+    }
+
     /// How a greeting is cut does not matter.
     pub fn greeting(data: &[u8]) {
         crate::zmtp::fuzzing::greeting(data);

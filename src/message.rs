@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::pool::Pooled;
+use crate::recycle;
 
 /// Bodies of up to this many bytes are stored inside the [`Frame`] itself, without an allocation.
 ///
@@ -70,7 +71,8 @@ impl Frame {
         }
         match Pooled::copy_from_slice(body) {
             Some(pooled) => Self(FrameRepr::Pooled(pooled)),
-            None => Self(FrameRepr::Shared(Bytes::copy_from_slice(body))),
+            None if body.len() < recycle::SMALLEST => Self(FrameRepr::Shared(Bytes::copy_from_slice(body))),
+            None => Self::copy_large(body),
         }
     }
 
@@ -128,6 +130,21 @@ impl Frame {
         match &self.0 {
             FrameRepr::Inline { .. } | FrameRepr::Pooled(_) => None,
             FrameRepr::Shared(bytes) => Some(bytes),
+        }
+    }
+
+    #[inline(never)]
+    fn copy_large(body: &[u8]) -> Self {
+        let mut buffer = recycle::take(body.len());
+        buffer.extend_from_slice(body);
+        Self::from_buffer(buffer)
+    }
+
+    /// Makes a frame of a body that lies in a buffer of [`recycle`].
+    pub(crate) fn from_buffer(buffer: Vec<u8>) -> Self {
+        match Self::inline(&buffer) {
+            Some(frame) => frame,
+            None => Self(FrameRepr::Shared(recycle::into_body(buffer))),
         }
     }
 

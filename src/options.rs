@@ -20,7 +20,22 @@ pub struct Options {
     pub(crate) recv_timeout: Option<Duration>,
     pub(crate) immediate: bool,
     pub(crate) conflate: bool,
+    pub(crate) dialogue: DialogueOptions,
     pub(crate) link: LinkOptions,
+}
+
+/// The options of the socket types that speak in turns or by address.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DialogueOptions {
+    pub(crate) probe: bool,
+    pub(crate) drop_unroutable: bool,
+    pub(crate) handover: bool,
+    pub(crate) notices: bool,
+    pub(crate) relaxed: bool,
+    pub(crate) correlate: bool,
+    pub(crate) answer_dropped: bool,
+    pub(crate) reply_timeout: Option<Duration>,
+    pub(crate) resends: usize,
 }
 
 /// The options that concern connections rather than queues.
@@ -78,6 +93,7 @@ impl Default for Options {
             recv_timeout: None,
             immediate: false,
             conflate: false,
+            dialogue: DialogueOptions::default(),
             link: LinkOptions::default(),
         }
     }

@@ -107,6 +107,18 @@ impl RoutingId {
         (bytes.len() <= Self::MAX_LEN).then_some(Self(bytes))
     }
 
+    /// Tells whether this is the id of a peer that announced none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Tells whether a ROUTER has made the id up: it begins with a zero byte, as no peer's own id does.
+    #[must_use]
+    pub fn is_generated(&self) -> bool {
+        self.0.first() == Some(&0)
+    }
+
     /// Returns the bytes; none if the peer announced no id.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -130,6 +142,8 @@ pub struct PeerInfo {
     pub routing_id: RoutingId,
     /// The version of ZMTP that both ends speak, as (major, minor).
     pub version: (u8, u8),
+    /// The address at the other end of the connection; none over inproc.
+    pub address: Option<String>,
     /// The other properties of the peer's READY in their order, such as `X-` ones. The values are the peer's word.
     pub properties: Vec<(String, Bytes)>,
 }
@@ -142,6 +156,7 @@ impl PeerInfo {
             socket_type,
             routing_id: RoutingId::default(),
             version: (3, 1),
+            address: None,
             properties: Vec::new(),
         }
     }

@@ -33,8 +33,9 @@ impl Pooled {
     /// Copies a body that is not too long.
     #[inline]
     pub(crate) fn copy_from_slice(source: &[u8]) -> Option<Self> {
+        let len = u8::try_from(source.len()).ok()?;
         let mut buffer = take_buffer();
-        buffer.len = u8::try_from(source.len()).ok()?;
+        buffer.len = len;
         if let Some(body) = buffer.bytes.get_mut(..source.len()) {
             body.copy_from_slice(source);
         }
@@ -88,6 +89,12 @@ fn new_buffer() -> Box<Buffer> {
         len: 0,
         bytes: [0; POOLED_CAPACITY],
     })
+}
+
+/// Drops the buffers that this thread keeps.
+#[cfg(fuzzing)]
+pub(crate) fn forget() {
+    let _ = BUFFERS.try_with(|buffers| buffers.take());
 }
 
 impl Drop for Pooled {

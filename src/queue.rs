@@ -4,20 +4,36 @@ use std::collections::VecDeque;
 
 use crate::message::{FRAME_OVERHEAD, INLINE_CAPACITY, Message};
 use crate::pool::{POOLED_CAPACITY, Pooled};
+use crate::recycle;
 use crate::stats::Count;
 
-/// What a packed message takes beyond its body.
+/// A message of one frame with a body below this length is packed; others are kept as they are.
+///
+/// To copy a body of this size costs less than to leave it where it was allocated: taken here and freed there, a batch
+/// later, when it has fallen out of the cache. From this length on bodies are not copied on their way out, either.
+pub(crate) const PACKED_CAPACITY: usize = 4 * 1024;
+
+/// What a short packed message takes beyond its body.
 const HEADER: usize = 2;
 
-/// The first byte of a packed message: the flags of a ZMTP frame that is short, a message, and the last of it.
+/// What a longer one takes beyond its body.
+const LONG_HEADER: usize = 9;
+
+/// The first byte of a packed message: the flags of a ZMTP frame that is a whole message, of up to 255 bytes.
 const PACKED: u8 = 0;
+
+/// The same for longer ones.
+const PACKED_LONG: u8 = 2;
 
 /// Stands for the next message that is not packed. No ZMTP frame begins so.
 const LOOSE: u8 = u8::MAX;
 
-/// A queue that has grown past this many bytes is given up once it is used for far less, so that a burst long ago does
-/// not keep its memory on every one of ten thousand idle pipes.
+/// What an empty queue keeps of its memory, so that a burst long ago does not keep more on every one of ten thousand idle
+/// pipes. What is beyond goes round between the queues that are busy.
 const KEPT_BYTES: usize = 4 * 1024;
+
+/// How much a queue grows at once beyond that, so that little is copied on the way.
+const GROWTH: usize = 4;
 
 /// A number of messages, their frames and the bytes in their bodies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,10 +83,10 @@ impl Load {
         self.bytes + self.frames * FRAME_OVERHEAD as u64
     }
 
-    /// How many bytes messages of one short frame each take in their packed form.
+    /// How many bytes messages of one frame each take at most in their packed form.
     #[inline]
     fn packed(self) -> u64 {
-        self.bytes + self.messages * HEADER as u64
+        self.bytes + self.messages * LONG_HEADER as u64
     }
 
     pub(crate) fn count(self) -> Count {
@@ -84,14 +100,13 @@ impl Load {
 /// A first-in, first-out queue of messages.
 ///
 /// ```text
-///   packed   00 len body  00 len body  FF  00 len body  FF
-///                                      │                │
-///   loose                              └► message       └► message
+///   packed   00 len body  02 length body  FF  00 len body  FF
+///                                         │                │
+///   loose                                 └► message       └► message
 /// ```
 ///
-/// A message of one frame of at most 255 bytes is packed: copying that costs less than the allocation it saves, for one
-/// that is taken here and freed there, a batch later, is the dearest kind. The form is that of a short ZMTP frame, so that a run of messages enters and leaves a stream in one copy.
-/// Whoever puts in a run answers for its form; a bad one would read as the end of the queue, and harm nothing else.
+/// The packed form is that of ZMTP frames, so that a run of messages enters and leaves a stream in one copy. Whoever
+/// puts in a run answers for its form; a bad one would read as the end of the queue, and harm nothing else.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Queue {
     packed: Vec<u8>,
@@ -99,6 +114,8 @@ pub(crate) struct Queue {
     start: usize,
     loose: VecDeque<Message>,
     load: Load,
+    /// How large the memory was that was given away: the next burst will want as much.
+    given: usize,
 }
 
 impl Queue {
@@ -112,6 +129,7 @@ impl Queue {
                 frames: 0,
                 bytes: 0,
             },
+            given: 0,
         }
     }
 
@@ -136,7 +154,7 @@ impl Queue {
         let Some(message) = slot else { return };
         if let Some((padded, len)) = message.as_padded() {
             // A copy of a size that the compiler knows takes no call; what was too much is cut off again.
-            self.packed.reserve(HEADER + INLINE_CAPACITY);
+            self.reserve(HEADER + INLINE_CAPACITY);
             self.packed.extend_from_slice(&[PACKED, len]);
             self.packed.extend_from_slice(padded);
             let too_much = INLINE_CAPACITY - usize::from(len).min(INLINE_CAPACITY);
@@ -145,7 +163,7 @@ impl Queue {
             *slot = None;
         } else if let Some(pooled) = message.as_pooled() {
             let len = pooled.as_slice().len();
-            self.packed.reserve(HEADER + POOLED_CAPACITY);
+            self.reserve(HEADER + POOLED_CAPACITY);
             self.packed
                 .extend_from_slice(&[PACKED, u8::try_from(len).unwrap_or(0)]);
             pooled.append_to(&mut self.packed);
@@ -159,21 +177,25 @@ impl Queue {
     #[inline(never)]
     fn push_slowly(&mut self, message: Message) {
         self.load.add(Load::of(&message));
-        match message.as_single().map(|body| (u8::try_from(body.len()), body)) {
-            Some((Ok(len), body)) => {
-                self.packed.reserve(HEADER + body.len());
-                self.packed.extend_from_slice(&[PACKED, len]);
-                self.packed.extend_from_slice(body);
-            }
-            _ => {
-                self.packed.push(LOOSE);
-                self.loose.push_back(message);
-            }
+        let Some(body) = message.as_single().filter(|body| body.len() < PACKED_CAPACITY) else {
+            self.reserve(1);
+            self.packed.push(LOOSE);
+            self.loose.push_back(message);
+            return;
+        };
+        self.reserve(LONG_HEADER + body.len());
+        if let Ok(len) = u8::try_from(body.len()) {
+            self.packed.extend_from_slice(&[PACKED, len]);
+        } else {
+            self.packed.push(PACKED_LONG);
+            self.packed.extend_from_slice(&(body.len() as u64).to_be_bytes());
         }
+        self.packed.extend_from_slice(body);
     }
 
-    /// Appends a run of packed messages: short ZMTP frames, each whole and a message by itself, of this load.
+    /// Appends a run of packed messages, as [`measure`] finds them, of this load.
     pub(crate) fn push_run(&mut self, run: &[u8], load: Load) {
+        self.reserve(run.len());
         self.packed.extend_from_slice(run);
         self.load.add(load);
     }
@@ -191,7 +213,7 @@ impl Queue {
     #[inline]
     pub(crate) fn pop_into(&mut self, slot: &mut Option<Message>) -> bool {
         let Some([PACKED, len, rest @ ..]) = self.packed.get(self.start..) else {
-            return self.pop_loose(slot);
+            return self.pop_slowly(slot);
         };
         let body_len = usize::from(*len);
         // What follows a short body serves as its padding, except near the end.
@@ -213,17 +235,25 @@ impl Queue {
     }
 
     #[inline(never)]
-    fn pop_loose(&mut self, slot: &mut Option<Message>) -> bool {
-        let Some(message) = self.loose.pop_front() else {
-            return false;
+    fn pop_slowly(&mut self, slot: &mut Option<Message>) -> bool {
+        let rest = self.packed.get(self.start..).unwrap_or_default();
+        let (message, used) = match rest.split_first() {
+            Some((&LOOSE, _)) => (self.loose.pop_front(), 1),
+            Some(_) => match split_message(rest) {
+                Some((body, after)) => (Some(Message::from(body)), rest.len() - after.len()),
+                None => return false,
+            },
+            None => return false,
         };
-        self.start += 1;
-        self.load.subtract(Load::of(&message));
-        *slot = Some(message);
+        self.start += used;
+        if let Some(message) = &message {
+            self.load.subtract(Load::of(message));
+        }
+        *slot = message;
         if self.start == self.packed.len() {
             self.clear();
         }
-        true
+        slot.is_some()
     }
 
     /// Takes the packed messages at the front, up to about `limit` bytes and one at least, and returns them and their
@@ -251,8 +281,9 @@ impl Queue {
             std::mem::swap(self, other);
             return;
         }
-        self.packed
-            .extend_from_slice(other.packed.get(other.start..).unwrap_or_default());
+        let others = other.packed.get(other.start..).unwrap_or_default();
+        self.reserve(others.len());
+        self.packed.extend_from_slice(others);
         self.loose.append(&mut other.loose);
         self.load.add(other.load);
         other.clear();
@@ -267,25 +298,47 @@ impl Queue {
         newest
     }
 
-    /// Drops all messages, and keeps the memory for others.
+    /// Drops all messages, and keeps some of the memory.
     pub(crate) fn clear(&mut self) {
         self.packed.clear();
         self.start = 0;
-        self.loose.clear();
         self.load = Load::default();
-    }
-
-    /// Gives up the memory of this empty queue if `used`, which stands for what it is used for now, is far less.
-    pub(crate) fn forget_burst(&mut self, used: &Self) {
-        let (kept, wanted) = (self.packed.capacity(), used.packed.len());
-        if kept > KEPT_BYTES && wanted < kept / 8 {
-            self.packed = Vec::new();
+        if self.packed.capacity() > KEPT_BYTES {
+            self.given = self.packed.capacity();
+            recycle::give(std::mem::take(&mut self.packed));
         }
-        if self.loose.capacity() > KEPT_BYTES / size_of::<Message>()
-            && used.loose.len() < self.loose.capacity() / 8
-        {
+        self.loose.clear();
+        if self.loose.capacity() > KEPT_BYTES / size_of::<Message>() {
             self.loose = VecDeque::new();
         }
+    }
+
+    /// Makes sure that so many bytes can be appended without another look.
+    #[inline]
+    fn reserve(&mut self, additional: usize) {
+        if self.packed.capacity() - self.packed.len() < additional {
+            self.grow(additional);
+        }
+    }
+
+    #[inline(never)]
+    fn grow(&mut self, additional: usize) {
+        let unread = self.packed.get(self.start..).unwrap_or_default();
+        let needed = unread.len().saturating_add(additional);
+        if needed <= KEPT_BYTES {
+            // What has been read is in the way at most once.
+            self.packed.drain(..self.start);
+            self.packed.reserve(additional);
+        } else {
+            let mut size = KEPT_BYTES.max(self.given);
+            while size < needed {
+                size = size.saturating_mul(GROWTH);
+            }
+            let mut packed = recycle::take(size);
+            packed.extend_from_slice(unread);
+            recycle::give(std::mem::replace(&mut self.packed, packed));
+        }
+        self.start = 0;
     }
 
     #[cfg(test)]
@@ -316,14 +369,27 @@ impl FromIterator<Message> for Queue {
 pub(crate) fn measure(bytes: &[u8], mut more: impl FnMut(Load) -> bool) -> (&[u8], Load) {
     let mut rest = bytes;
     let mut load = Load::default();
-    while let [PACKED, len, after @ ..] = rest
-        && let Some((_, next)) = after.split_at_checked(usize::from(*len))
+    while let Some((body, next)) = split_message(rest)
         && more(load)
     {
-        load.add(Load::of_singles(1, u64::from(*len)));
+        load.add(Load::of_singles(1, body.len() as u64));
         rest = next;
     }
     (bytes.get(..bytes.len() - rest.len()).unwrap_or_default(), load)
+}
+
+/// Splits the body of a packed message off from what follows.
+#[inline]
+fn split_message(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    match bytes {
+        [PACKED, len, rest @ ..] => rest.split_at_checked(usize::from(*len)),
+        [PACKED_LONG, rest @ ..] => {
+            let (len, rest) = rest.split_first_chunk()?;
+            let len = usize::try_from(u64::from_be_bytes(*len)).ok()?;
+            rest.split_at_checked(len).filter(|_| len < PACKED_CAPACITY)
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -334,20 +400,27 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn short_messages_lie_as_frames_do() {
+    fn messages_lie_as_frames_do() {
         let mut queue = Queue::new();
         queue.push(Message::from("ab"));
         queue.push(Message::from(vec![7; 255]));
+        queue.push(Message::from(vec![8; 256]));
         let mut bytes = Vec::new();
         let load = queue.pop_run(usize::MAX, |run| bytes.extend_from_slice(run));
-        assert_eq!(bytes, [&[0, 2, b'a', b'b', 0, 255][..], &[7; 255]].concat());
-        assert_eq!(load, Load::of_singles(2, 257));
+        let expected = [
+            &[0, 2, b'a', b'b', 0, 255][..],
+            &[7; 255],
+            &[2, 0, 0, 0, 0, 0, 0, 1, 0],
+            &[8; 256],
+        ];
+        assert_eq!(bytes, expected.concat());
+        assert_eq!(load, Load::of_singles(3, 513));
         assert!(queue.is_empty());
     }
 
     #[test]
     fn a_run_ends_before_what_is_not_packed() {
-        let mut queue: Queue = [vec![1], vec![2; 256], vec![3]]
+        let mut queue: Queue = [vec![1], vec![2; PACKED_CAPACITY], vec![3]]
             .into_iter()
             .map(Message::from)
             .collect();
@@ -355,7 +428,7 @@ mod tests {
         let mut runs = Vec::new();
         assert_eq!(queue.pop_run(100, |run| runs.push(run.to_vec())).messages, 1);
         assert_eq!(queue.pop_run(100, |run| runs.push(run.to_vec())).messages, 0);
-        assert_eq!(queue.pop().unwrap().byte_len(), 256);
+        assert_eq!(queue.pop().unwrap().byte_len(), PACKED_CAPACITY);
         assert_eq!(queue.pop_run(100, |run| runs.push(run.to_vec())).messages, 1);
         assert_eq!(runs, [&[0, 1, 1][..], &[], &[0, 1, 3]]);
         assert_eq!(queue.pop().unwrap().len(), 2);
@@ -370,18 +443,33 @@ mod tests {
         );
         assert_eq!(measure(&[0, 0, 1, 0], |_| true).0, [0, 0], "a part of a message");
         assert_eq!(measure(&[0, 0, 4, 0], |_| true).0, [0, 0], "a command");
+        assert_eq!(
+            measure(&[0, 0, 2, 0, 0, 0, 0, 0, 0, 16, 0], |_| true).0,
+            [0, 0],
+            "too long"
+        );
         assert!(measure(&[0], |_| true).0.is_empty());
     }
 
     #[test]
-    fn the_memory_of_a_burst_is_given_up() {
-        let (mut full, mut small): (Queue, Queue) = Default::default();
-        (0..1000).for_each(|_| full.push(Message::from([0; 64])));
-        (0..1000).for_each(|_| full.push(Message::from([0; 300])));
-        small.push(Message::from("one"));
-        full.clear();
-        full.forget_burst(&small);
-        assert_eq!(full.capacity(), 0);
+    fn the_memory_of_a_burst_is_given_away() {
+        let mut queue = Queue::new();
+        (0..1000).for_each(|_| queue.push(Message::from([0; 64])));
+        (0..1000).for_each(|_| queue.push(["two", "parts"].into_iter().collect()));
+        assert!(queue.capacity() > 100_000);
+        assert_eq!(queue.by_ref().count(), 2000);
+        assert_eq!(queue.capacity(), 0);
+    }
+
+    #[test]
+    fn what_has_been_read_does_not_grow_the_queue() {
+        let mut queue = Queue::new();
+        queue.push(Message::from("one is always there"));
+        for _ in 0..10_000 {
+            queue.push(Message::from([0; 64]));
+            queue.pop();
+        }
+        assert!(queue.capacity() <= KEPT_BYTES, "{} bytes", queue.capacity());
     }
 
     #[derive(Clone, Debug)]
@@ -395,7 +483,7 @@ mod tests {
     }
 
     fn ops() -> impl Strategy<Value = Vec<Op>> {
-        let size = || prop_oneof![4 => 0..70usize, 1 => 250..260usize, 1 => Just(5000usize)];
+        let size = || prop_oneof![4 => 0..70usize, 1 => 250..260usize, 1 => 4090..4100usize];
         let parts =
             || prop_oneof![8 => prop::collection::vec(size(), 1), 1 => prop::collection::vec(size(), 2..4)];
         let op = prop_oneof![
@@ -435,8 +523,8 @@ mod tests {
                             popped.push_run(run, load);
                         });
                         prop_assert_eq!(load, popped.load());
-                        prop_assert!(popped.packed.len() < limit + 257);
-                        let short = |m: &Message| m.as_single().is_some_and(|body| body.len() < 256);
+                        prop_assert!(popped.packed.len() < limit + PACKED_CAPACITY + LONG_HEADER);
+                        let short = |m: &Message| m.as_single().is_some_and(|body| body.len() < PACKED_CAPACITY);
                         prop_assert!(load.messages > 0 || !model.front().is_some_and(short));
                         for message in popped {
                             prop_assert_eq!(Some(message), model.pop_front());

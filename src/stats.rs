@@ -14,11 +14,19 @@ pub enum DropReason {
     Disconnected,
     /// A newer message took its place: the socket conflates.
     Conflated,
+    /// It was addressed to a peer that is not there, and the socket drops such messages
+    /// ([`drop_unroutable`](crate::Builder::drop_unroutable)).
+    Unroutable,
 }
 
 impl DropReason {
     /// Every reason, in the order in which [`Drops`] shows them.
-    pub const ALL: [Self; 3] = [Self::PeerGone, Self::Disconnected, Self::Conflated];
+    pub const ALL: [Self; 4] = [
+        Self::PeerGone,
+        Self::Disconnected,
+        Self::Conflated,
+        Self::Unroutable,
+    ];
 }
 
 /// Counts of dropped messages by reason.
@@ -99,6 +107,9 @@ pub struct Traffic {
     pub returned: u64,
     /// Messages that `recv` delivered to the application.
     pub received: Count,
+    /// Messages that came in and were passed over, because the rules of the socket type give them no meaning: a request
+    /// without an envelope, a reply that nobody waits for.
+    pub discarded: u64,
     /// Messages that came in and wait for `recv` now.
     pub unread: u64,
     /// The most messages that ever waited at once for `recv` from one peer.
@@ -118,6 +129,7 @@ impl Traffic {
         self.dropped.merge(&other.dropped);
         self.returned += other.returned;
         self.received.merge(other.received);
+        self.discarded += other.discarded;
         self.unread += other.unread;
         self.unread_peak = self.unread_peak.max(other.unread_peak);
         self.reconnects += other.reconnects;
@@ -141,6 +153,10 @@ pub struct SocketStats {
     pub peers: Vec<PeerStats>,
     /// Events that the monitor dropped because nobody took them in time.
     pub monitor_dropped: u64,
+    /// Requests whose [`Reply`](crate::Reply) was dropped unsent.
+    pub unanswered: u64,
+    /// Notices of a [`Router`](crate::Router) that were dropped because nobody took them in time.
+    pub notices_dropped: u64,
 }
 
 /// A snapshot of one peer's counters.

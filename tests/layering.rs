@@ -18,14 +18,15 @@ const VALUES: [&str; 8] = [
     "message", "queue", "endpoint", "options", "peer", "error", "stats", "monitor",
 ];
 
-/// Tools without a layer of their own: a store of buffers, a table, and the locks (std's, or loom's).
-const TOOLS: [&str; 3] = ["pool", "slab", "sync"];
+/// Tools without a layer of their own: stores of buffers, a table, and the locks (std's, or loom's).
+const TOOLS: [&str; 4] = ["pool", "recycle", "slab", "sync"];
 
 /// Which module may use which others, beside itself and the values.
-const MAY_USE: [(&str, &[&str]); 17] = [
-    ("message", &["pool"]),
+const MAY_USE: [(&str, &[&str]); 18] = [
+    ("message", &["pool", "recycle"]),
     ("pool", &[]),
-    ("queue", &["pool"]),
+    ("recycle", &[]),
+    ("queue", &["pool", "recycle"]),
     ("endpoint", &[]),
     ("options", &[]),
     ("peer", &[]),
@@ -34,7 +35,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("monitor", &[]),
     ("slab", &[]),
     ("sync", &[]),
-    ("zmtp", &[]),
+    ("zmtp", &["recycle"]),
     ("pipe", &["sync"]),
     ("pattern", &["pipe", "slab"]),
     ("transport", &["pipe", "sync"]),

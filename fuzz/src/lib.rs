@@ -1,7 +1,7 @@
 //! What the fuzz targets share: an allocator that counts, and the bound that all of them keep.
 //!
 //! A claim is run twice on each input, so that what is allocated once and for all (by the standard library, or by the
-//! fuzzer) is not blamed on the input.
+//! fuzzer) is not blamed on the input; and buffers that are kept for later are dropped before each look.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
@@ -60,6 +60,7 @@ unsafe impl GlobalAlloc for Counting {
 /// Runs a claim on an input, and holds it to the memory that the input has earned.
 pub fn bounded(data: &[u8], claim: fn(&[u8])) {
     claim(data);
+    aqueduct::fuzzing::forget_buffers();
     let before = IN_USE.load(Relaxed);
     PEAK.store(before, Relaxed);
     claim(data);
@@ -70,5 +71,6 @@ pub fn bounded(data: &[u8], claim: fn(&[u8])) {
         "{used} bytes were in use for an input of {}",
         data.len()
     );
+    aqueduct::fuzzing::forget_buffers();
     assert_eq!(IN_USE.load(Relaxed), before, "something was not given back");
 }

@@ -36,6 +36,15 @@ impl LoadBalancer {
         None
     }
 
+    /// Returns the pipe that the next message goes to, if there is one.
+    pub(crate) fn next(&mut self, pipes: &mut Pipes) -> Option<usize> {
+        if self.can_send(pipes) {
+            self.line.front()
+        } else {
+            None
+        }
+    }
+
     /// Tells whether some pipe would take a message; pipes found full leave the line.
     pub(crate) fn can_send(&mut self, pipes: &mut Pipes) -> bool {
         while let Some(key) = self.line.front() {

@@ -13,19 +13,31 @@
 //! socket does without such pipes (`immediate`); any other is admitted, attached and connected in one go. What using
 //! the pipes has caused, such as whom to wake, gathers in [`Pipes`].
 
+mod dealer;
 mod fair_queue;
 mod line;
 mod load_balancer;
+mod pair;
 mod pipes;
 mod pull;
 mod push;
+mod rep;
+mod req;
+mod router;
+mod routing_table;
 
+pub(crate) use dealer::DealerPattern;
+pub(crate) use pair::PairPattern;
 pub(crate) use pipes::{Effects, Pipes};
 pub(crate) use pull::PullPattern;
 pub(crate) use push::PushPattern;
+pub(crate) use rep::{RepPattern, ReplyTo};
+pub(crate) use req::{Ask, Heard, ReqPattern};
+pub use router::RouterEvent;
+pub(crate) use router::RouterPattern;
 
 use crate::options::Options;
-use crate::peer::{PeerInfo, SocketType};
+use crate::peer::{PeerInfo, RoutingId, SocketType};
 
 /// What became of an attempt to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +67,10 @@ pub(crate) trait Pattern: Default + Send + 'static {
     /// Whether what peers send means anything to sockets of this type, be it only subscriptions.
     const RECEIVES: bool;
 
+    /// Whether what is sent has one peer that can take it, so that all who wait to send wait for something else: then
+    /// each of them is told whenever anything changes.
+    const ADDRESSED: bool = false;
+
     /// What is sent: a message, and to whom if the sender says so.
     type Out: Send + 'static;
 
@@ -67,9 +83,17 @@ pub(crate) trait Pattern: Default + Send + 'static {
     }
 
     /// Judges a peer that has shaken hands, for a pipe that is not in use yet or was connected before; says why not.
-    fn admit(&mut self, pipe: usize, info: &PeerInfo) -> Result<(), &'static str> {
-        let _ = (pipe, info);
+    /// None of its messages is in the pipe yet. (Over inproc only who binds is asked.)
+    fn admit(&mut self, pipe: usize, info: &PeerInfo, pipes: &mut Pipes) -> Result<(), &'static str> {
+        let _ = (pipe, info, pipes);
         Ok(())
+    }
+
+    /// Gives the peer of a new pipe, which is to be attached, a name of this side's choice, whatever the peer says; tells
+    /// whether that can be done.
+    fn assign(&mut self, pipe: usize, name: &RoutingId) -> bool {
+        let _ = (pipe, name);
+        false
     }
 
     /// A pipe was added; it may hold messages already, and take some.
@@ -83,6 +107,13 @@ pub(crate) trait Pattern: Default + Send + 'static {
     /// The peer is gone; the pipe may hold messages of it, and may be connected again.
     fn disconnected(&mut self, pipe: usize, pipes: &mut Pipes) {
         let _ = (pipe, pipes);
+    }
+
+    /// The application has disconnected from a pipe's endpoint: nothing more is sent, but what has come in can still be
+    /// received.
+    fn retire(&mut self, pipe: usize, pipes: &mut Pipes) {
+        self.detach(pipe);
+        self.activate_read(pipe, pipes);
     }
 
     /// A pipe was removed.
@@ -100,7 +131,9 @@ pub(crate) trait Pattern: Default + Send + 'static {
         Offer::Refused
     }
 
-    /// Receives to an empty place, if there is anything, and returns the pipe that it came from.
+    /// Receives to an empty place, if there is anything, and returns the pipe that it came from. A pattern that has
+    /// passed over a message without meaning returns its pipe too, and leaves the place empty: it is asked again after
+    /// the socket was unlocked, so that no peer can keep it locked with nonsense.
     fn recv(&mut self, received: &mut Option<Self::In>, pipes: &mut Pipes) -> Option<usize> {
         let _ = (received, pipes);
         None

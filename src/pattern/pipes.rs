@@ -1,15 +1,29 @@
 //! The socket's ends of its pipes, and what using them has caused: to be dealt with when the socket is unlocked.
 
+use super::Offer;
 use crate::error::DisconnectReason;
 use crate::message::Message;
-use crate::pipe::{PipeEnd, Wakes};
+use crate::pipe::{PipeEnd, PushError, Wakes};
 use crate::slab::Slab;
+use crate::stats::{Count, DropReason, Traffic};
 
 /// The ends, by key, and what a pattern leaves for its socket to do.
 #[derive(Default)]
 pub(crate) struct Pipes {
     ends: Slab<PipeEnd>,
     effects: Effects,
+    tally: Tally,
+}
+
+/// What a pattern counts beside the traffic of its pipes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    /// Messages that were accepted and dropped without ever being in a pipe.
+    pub(crate) stray: Traffic,
+    /// Requests that will not be answered.
+    pub(crate) unanswered: u64,
+    /// Notices that were dropped.
+    pub(crate) notices_dropped: u64,
 }
 
 /// What is to be done once the pattern is through.
@@ -48,6 +62,66 @@ impl Pipes {
         }
     }
 
+    /// Sends a message through a pipe, and says of one that stays where it is whether waiting may help.
+    pub(crate) fn offer(&mut self, key: usize, message: &mut Option<Message>) -> Offer {
+        let Some(end) = self.ends.get_mut(key) else {
+            return Offer::Refused;
+        };
+        match end.send(message) {
+            Ok(wake) => {
+                wake.into_iter().for_each(|wake| self.effects.wakes.push(wake));
+                Offer::Taken
+            }
+            Err(PushError::Full) => Offer::Full,
+            Err(PushError::Closed) => Offer::Refused,
+        }
+    }
+
+    /// A message that was accepted is dropped, for no pipe leads to where it should go.
+    pub(crate) fn drop_stray(&mut self, message: &Message, reason: DropReason) {
+        let stray = &mut self.tally.stray;
+        stray.accepted.merge(Count {
+            messages: 1,
+            bytes: message.byte_len() as u64,
+        });
+        stray.dropped.add(reason, 1);
+    }
+
+    /// What came from a pipe means nothing to the socket.
+    pub(crate) fn discard(&mut self, key: usize, message: &Message) {
+        if let Some(end) = self.ends.get_mut(key) {
+            end.discard(message);
+        }
+    }
+
+    /// Returns how many messages of a pipe's peer were not read yet.
+    pub(crate) fn unread(&self, key: usize) -> u64 {
+        self.ends.get(key).map_or(0, PipeEnd::unread)
+    }
+
+    /// Returns how many messages in a pipe its peer has not taken yet.
+    pub(crate) fn queued(&self, key: usize) -> u64 {
+        self.ends.get(key).map_or(0, PipeEnd::queued)
+    }
+
+    /// Tells whether a pipe is closed and empty, and notes it as finished if so.
+    pub(crate) fn is_finished(&mut self, key: usize) -> bool {
+        let finished = self.ends.get_mut(key).is_none_or(PipeEnd::is_finished);
+        if finished {
+            self.effects.finished.push(key);
+        }
+        finished
+    }
+
+    /// Tells whether the peer of a pipe will never read again, or the pipe is gone.
+    pub(crate) fn is_abandoned(&self, key: usize) -> bool {
+        self.ends.get(key).is_none_or(PipeEnd::is_abandoned)
+    }
+
+    pub(crate) fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
     /// Receives a message from a pipe to an empty place, and tells whether there was one. A pipe that is closed and
     /// empty is noted as finished.
     #[inline]
@@ -74,8 +148,7 @@ impl Pipes {
         self.ends.get_mut(key).is_some_and(PipeEnd::is_readable)
     }
 
-    /// Has the socket end the connection of a pipe.
-    #[allow(dead_code, reason = "for patterns that choose their peers")]
+    /// Has the socket end the connection of a pipe. One to an endpoint connected to will be made again.
     pub(crate) fn expel(&mut self, key: usize, reason: DisconnectReason) {
         self.effects.expelled.push((key, reason));
     }

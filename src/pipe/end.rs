@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::ring::{PushError, Ring};
-use super::{Address, Limits, To, Wake, WakeReader, Wakes};
+use super::ring::Ring;
+use super::{Address, Limits, PushError, To, Wake, WakeReader, Wakes};
 use crate::message::Message;
 use crate::queue::{Load, Queue};
 use crate::stats::{DropReason, Traffic};
@@ -57,6 +57,8 @@ pub(crate) struct PipeEnd {
     credit: Credit,
     /// How this end sleeps when the lane that it reads from is empty.
     sleep: WakeReader,
+    /// Of what was read, that which meant nothing to the reader.
+    discarded: Load,
 }
 
 /// How much a writer may stage: nothing unless the reader gathers, never more than there is room, and no more than a
@@ -100,6 +102,7 @@ pub(crate) fn pair(limits: PipeLimits) -> (PipeEnd, PipeEnd) {
             bytes: 0,
         },
         sleep: WakeReader::OnPush,
+        discarded: Load::default(),
     };
     (end(&there, &back), end(&back, &there))
 }
@@ -275,6 +278,27 @@ impl PipeEnd {
         lane.wake_writer_if(due)
     }
 
+    /// Returns how many messages have come in and were not read yet.
+    pub(crate) fn unread(&self) -> u64 {
+        let held = self.rx.0.lock().ring.held().messages;
+        held.saturating_sub(self.read().messages)
+    }
+
+    /// Returns how many messages were sent and not taken by the other end yet.
+    pub(crate) fn queued(&self) -> u64 {
+        self.tx.0.lock().ring.held().messages + self.staged.load().messages
+    }
+
+    /// A message that was read means nothing to the reader: it counts as discarded, not as received.
+    pub(crate) fn discard(&mut self, message: &Message) {
+        self.discarded.add(Load::of(message));
+    }
+
+    /// Tells whether the other end will never read again.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.tx.0.lock().ring.is_reader_closed()
+    }
+
     /// Tells whether the other end will send nothing more.
     pub(crate) fn is_closed(&self) -> bool {
         self.rx.0.lock().ring.is_writer_closed()
@@ -360,7 +384,9 @@ impl PipeEnd {
         let rx = self.rx.0.lock();
         let mut received = rx.ring.released();
         received.add(self.read());
+        received.subtract(self.discarded);
         traffic.received = received.count();
+        traffic.discarded = self.discarded.messages;
         traffic.unread = rx.ring.held().messages - self.read().messages;
         traffic.unread_peak = rx.ring.peak();
         traffic

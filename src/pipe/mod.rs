@@ -20,7 +20,7 @@ mod loom_model;
 mod ring;
 
 pub(crate) use end::{PipeEnd, PipeLimits, pair};
-pub(crate) use ring::{Limits, WakeReader};
+pub(crate) use ring::{Limits, PushError, WakeReader};
 
 use std::sync::Arc;
 

@@ -168,7 +168,6 @@ impl Ring {
         }
         self.wake_reader = WakeReader::Never;
         std::mem::swap(&mut self.queue, batch);
-        self.queue.forget_burst(batch);
         true
     }
 

@@ -29,6 +29,8 @@ impl Alarm {
                 state: Mutex::new((Some(call), None)),
             })
         });
+        // Without the thread, an alarm still goes off while somebody waits; there is no more that could be done.
+        let _ = reactor.start_thread();
         reactor.arm(bell.key, &mut bell.state.lock().1, Some(at));
         Self {
             reactor: Arc::clone(reactor),

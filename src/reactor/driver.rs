@@ -47,7 +47,7 @@ struct Seat<L> {
     line: VecDeque<Arc<Waiter>>,
     /// The seat is free, and a waiter has been told so that has not come yet.
     on_offer: bool,
-    /// Times that a caller took the seat.
+    /// Times that a caller took the seat or left it.
     drives: u64,
     /// The I/O thread sleeps until told.
     io_asleep: bool,
@@ -162,7 +162,10 @@ impl<L> Driver<L> {
     fn leave(&self, event_loop: L) {
         let mut seat = self.seat.lock();
         seat.event_loop = Some(event_loop);
-        seat.held_by_io_thread = false;
+        if !std::mem::take(&mut seat.held_by_io_thread) {
+            // One who sat there for long may come back at once, as those do who came and went.
+            seat.drives += 1;
+        }
         self.pass_on(seat);
     }
 

@@ -33,7 +33,7 @@ pub trait Sealed: Sized {
 /// ```
 pub struct Builder<S> {
     context: Option<Context>,
-    options: Options,
+    pub(super) options: Options,
     makes: PhantomData<fn() -> S>,
 }
 

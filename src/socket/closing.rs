@@ -89,9 +89,11 @@ impl<P: Pattern> Core<P> {
         if state.phase != Phase::Closed {
             return None;
         }
+        let mut total = state.gone.clone();
+        total.merge(&state.pipes.tally().stray);
         Some(CloseReport {
             returned: std::mem::take(&mut state.returned),
-            total: state.gone.clone(),
+            total,
         })
     }
 

@@ -10,6 +10,7 @@ use super::waiters::{Signal, Waiters};
 use crate::context::{self, Context};
 use crate::error::{DisconnectReason, TryRecvError};
 use crate::message::Message;
+use crate::monitor::Event;
 use crate::options::Options;
 use crate::pattern::{Effects, Offer, Pattern, Pipes};
 use crate::peer::PeerInfo;
@@ -61,6 +62,10 @@ pub(super) struct Aftermath {
     wakes: Wakes,
     /// Connections to be closed, and why.
     expelled: Vec<(Arc<Session>, DisconnectReason)>,
+    /// Those who waited for something that an expelled peer would have done.
+    signals: Vec<Signal>,
+    /// What is to be told of peers that have no connection to tell of it.
+    events: Vec<Event>,
 }
 
 /// Why a message stays where it was.
@@ -93,6 +98,8 @@ pub(super) struct Peer {
     pub(super) gone: bool,
     /// The application has disconnected from it.
     pub(super) leaving: bool,
+    /// Why the pattern does not want the peer any more, if it said so before the connection was known here.
+    pub(super) doomed: Option<DisconnectReason>,
     /// The pattern knows the pipe.
     pub(super) attached: bool,
     pub(super) connections: u64,
@@ -124,6 +131,7 @@ impl Peer {
             connected: false,
             gone: false,
             leaving: false,
+            doomed: None,
             attached: false,
             connections: 0,
             in_doubt: 0,
@@ -228,6 +236,19 @@ impl<P: Pattern> Core<P> {
         self.finish_recv(state, from)
     }
 
+    /// The same, with what is known of the peer that it came from.
+    pub(super) fn try_recv_with_peer(
+        &self,
+        received: &mut Option<P::In>,
+    ) -> Result<Arc<PeerInfo>, TryRecvError> {
+        let mut state = self.state.lock();
+        let from = state.recv(received);
+        let info = from.and_then(|from| state.peers.get(&from)?.info.clone());
+        self.finish_recv(state, from)?;
+        // Only an inproc peer can have sent before it was known, and only for a moment.
+        Ok(info.unwrap_or_else(|| Arc::new(PeerInfo::new(P::TYPE))))
+    }
+
     /// What an attempt to receive has to do beside, in most cases nothing.
     #[inline(never)]
     fn finish_recv(
@@ -258,10 +279,6 @@ impl<P: Pattern> Core<P> {
     }
 
     /// Does something with the pattern and the pipes while they are locked, and then what that has caused.
-    #[allow(
-        dead_code,
-        reason = "for patterns that are told more than to send and to receive"
-    )]
     pub(super) fn act<T>(&self, action: impl FnOnce(&mut P, &mut Pipes) -> T) -> T {
         let mut state = self.state.lock();
         let State { pattern, pipes, .. } = &mut *state;
@@ -280,6 +297,11 @@ impl<P: Pattern> Core<P> {
         for (session, reason) in aftermath.expelled {
             session.close(reason);
         }
+        aftermath
+            .events
+            .into_iter()
+            .for_each(|event| self.journal.record(event));
+        fire_signals(aftermath.signals);
     }
 
     /// Blocks the calling thread until its waiter is notified, or until the deadline; runs connections meanwhile.
@@ -331,12 +353,18 @@ impl<P: Pattern> Core<P> {
 
     pub(super) fn stats(&self) -> SocketStats {
         let mut sessions = Vec::new();
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         let mut stats = SocketStats {
             total: state.gone.clone(),
             peers: Vec::with_capacity(state.peers.len()),
             monitor_dropped: self.journal.dropped(),
+            unanswered: 0,
+            notices_dropped: 0,
         };
+        let tally = state.pipes.tally().clone();
+        stats.total.merge(&tally.stray);
+        stats.unanswered = tally.unanswered;
+        stats.notices_dropped = tally.notices_dropped;
         for (key, end) in state.pipes.iter() {
             let Some(peer) = state.peers.get(&key) else {
                 continue;
@@ -403,9 +431,43 @@ impl<P: Pattern> State<P> {
                 self.remove_pipe(key);
             }
         }
-        let session = |(key, reason)| Some((self.peers.get(&key)?.session.clone()?, reason));
-        let expelled = expelled.into_iter().filter_map(session).collect();
-        Aftermath { wakes, expelled }
+        let mut aftermath = Aftermath {
+            wakes,
+            ..Aftermath::default()
+        };
+        for (key, reason) in expelled {
+            self.expel(key, reason, &mut aftermath);
+        }
+        aftermath
+    }
+
+    /// Ends the connection of a pipe; over inproc, where there is none, the pipe itself.
+    fn expel(&mut self, key: usize, reason: DisconnectReason, aftermath: &mut Aftermath) {
+        let Some(peer) = self.peers.get_mut(&key).filter(|peer| !peer.gone) else {
+            return;
+        };
+        if let Some(session) = &peer.session {
+            aftermath.expelled.push((Arc::clone(session), reason));
+            return;
+        }
+        if !matches!(peer.endpoint, Endpoint::Inproc(_)) || !peer.connected {
+            peer.doomed = Some(reason);
+            return;
+        }
+        aftermath.events.push(Event::Disconnected {
+            endpoint: peer.endpoint.clone(),
+            address: String::new(),
+            reason,
+            in_doubt: 0,
+        });
+        if let Some(end) = self.pipes.get_mut(key) {
+            aftermath.wakes.extend(end.close().into_iter().flatten());
+        }
+        self.pattern.disconnected(key, &mut self.pipes);
+        self.remove_inproc_pipe(key);
+        aftermath.signals.extend(self.watchers.tell_all());
+        aftermath.signals.extend(self.next_receiver());
+        aftermath.signals.extend(self.stranded_senders());
     }
 
     /// Chooses who may receive next, if there is anything to receive.
@@ -416,8 +478,21 @@ impl<P: Pattern> State<P> {
 
     /// Chooses who may send next, if anything can be sent.
     pub(super) fn next_sender(&mut self) -> Option<Signal> {
+        if P::ADDRESSED && self.phase == Phase::Open {
+            // Each waits for a peer of its own, and would tell the next, who would tell the first, for ever.
+            return None;
+        }
         let ready = self.phase != Phase::Open || self.pattern.can_send(&mut self.pipes);
         if ready { self.senders.tell_one() } else { None }
+    }
+
+    /// Chooses all who wait to send, if each of them waits for something else: what happened may concern any of them.
+    pub(super) fn stranded_senders(&mut self) -> Vec<Signal> {
+        if P::ADDRESSED {
+            self.senders.tell_all()
+        } else {
+            Vec::new()
+        }
     }
 
     pub(super) fn connected_peers(&self) -> usize {

@@ -3,14 +3,15 @@
 use std::io;
 use std::sync::Arc;
 
-use super::core::{Attachment, Core, Peer, Phase, State};
+use super::core::{Attachment, Core, Peer, Phase, State, fire_signals};
 use crate::Endpoint;
 use crate::error::{BindError, ConnectError, DetachError, EndpointError};
 use crate::monitor::Event;
 use crate::pattern::Pattern;
+use crate::peer::RoutingId;
 use crate::pipe;
 use crate::reactor::{Dialer, Link, Listener};
-use crate::transport::inproc::{Refusal, Waiting};
+use crate::transport::inproc::{Answer, Refusal, Waiting};
 
 type Parsed = Result<Endpoint, EndpointError>;
 
@@ -60,7 +61,16 @@ impl<P: Pattern> Core<P> {
     }
 
     pub(super) fn connect(&self, endpoint: Parsed) -> Result<(), ConnectError> {
-        let endpoint = endpoint?;
+        self.connect_as(endpoint?, None)
+    }
+
+    /// Connects, under a name by which a socket that addresses its peers shall know this one. Such an endpoint has a pipe
+    /// that outlives connections whatever the options say, for it can be sent to from the start.
+    pub(super) fn connect_as(
+        &self,
+        endpoint: Endpoint,
+        known_as: Option<RoutingId>,
+    ) -> Result<(), ConnectError> {
         if endpoint.is_wildcard() {
             return Err(ConnectError::Wildcard(endpoint));
         }
@@ -68,7 +78,7 @@ impl<P: Pattern> Core<P> {
             return Err(ConnectError::Closed);
         }
         if let Endpoint::Inproc(name) = &endpoint {
-            return self.connect_inproc(name);
+            return self.connect_inproc(name, known_as);
         }
         let config = self.link_config().ok_or(ConnectError::Closed)?;
         let failed = |source| ConnectError::Io {
@@ -77,12 +87,15 @@ impl<P: Pattern> Core<P> {
         };
         let reactor = self.reactor().map_err(failed)?;
         // With `immediate`, a pipe exists only while there is a connection.
-        let link = (!self.options.immediate).then(|| {
+        let link = if self.options.immediate && known_as.is_none() {
+            None
+        } else {
             let (near, end) = pipe::pair(self.pipe_limits());
             let pipe = self.add_pipe(near, Peer::new(endpoint.clone()));
+            self.name_pipe(pipe, known_as)?;
             self.attach_pipe(pipe);
-            Link { pipe, end }
-        });
+            Some(Link { pipe, end })
+        };
         let pipe = link.as_ref().map(|link| link.pipe);
         let dialer = Dialer::connect(reactor, &config, &endpoint, link).map_err(failed)?;
         match self.add_endpoint(Attachment::Dialer { dialer, pipe }) {
@@ -94,17 +107,33 @@ impl<P: Pattern> Core<P> {
         }
     }
 
-    fn connect_inproc(&self, name: &str) -> Result<(), ConnectError> {
+    /// Has the pattern know a new pipe by a name, which must be free.
+    fn name_pipe(&self, pipe: usize, name: Option<RoutingId>) -> Result<(), ConnectError> {
+        let Some(name) = name else { return Ok(()) };
+        let mut state = self.state.lock();
+        if state.pattern.assign(pipe, &name) {
+            return Ok(());
+        }
+        state.remove_pipe(pipe);
+        Err(ConnectError::RoutingId(name))
+    }
+
+    fn connect_inproc(&self, name: &str, known_as: Option<RoutingId>) -> Result<(), ConnectError> {
         let endpoint = Endpoint::Inproc(name.to_owned());
         let (near, end) = pipe::pair(self.pipe_limits());
         let pipe = self.add_pipe(near, Peer::new(endpoint.clone()));
-        if !self.options.immediate {
+        let named = known_as.is_some();
+        self.name_pipe(pipe, known_as)?;
+        if named || !self.options.immediate {
             self.attach_pipe(pipe);
         }
         let core = self.myself.clone();
-        let accepted = Box::new(move |info| {
+        let accepted = Box::new(move |answer: Answer| {
             if let Some(core) = core.upgrade() {
-                core.inproc_connected(pipe, &info);
+                match answer {
+                    Ok(info) => core.inproc_connected(pipe, &info),
+                    Err(why) => core.inproc_refused(pipe, why),
+                }
             }
         });
         let waiting = Waiting {
@@ -165,7 +194,8 @@ impl<P: Pattern> Core<P> {
             return;
         };
         let mut state = self.state.lock();
-        state.pattern.detach(*pipe);
+        let State { pattern, pipes, .. } = &mut *state;
+        pattern.retire(*pipe, pipes);
         if let Some(peer) = state.peers.get_mut(pipe) {
             peer.leaving = true;
         }
@@ -178,11 +208,11 @@ impl<P: Pattern> Core<P> {
             }
             (_, Some(end)) => [end.finish(), None, None],
         };
-        // What has come in can still be received.
-        let State { pattern, pipes, .. } = &mut *state;
-        pattern.activate_read(*pipe, pipes);
+        let mut signals = state.stranded_senders();
+        signals.extend(state.next_receiver());
         drop(state);
         pipe::fire_all(wakes.into_iter().flatten());
+        fire_signals(signals);
     }
 
     fn add_endpoint(&self, attachment: Attachment) -> Result<(), Attachment> {

@@ -33,13 +33,13 @@ impl<P: Pattern> Core<P> {
         &self,
         end: PipeEnd,
         peer: Peer,
-        info: &PeerInfo,
+        info: &Arc<PeerInfo>,
     ) -> Result<usize, (&'static str, PipeEnd)> {
         if self.state.lock().phase != Phase::Open {
             return Err(("the socket is closing", end));
         }
         let key = self.add_pipe(end, peer);
-        match Self::readmit(self, key, info) {
+        match self.judge(key, info) {
             Ok(()) => Ok(key),
             Err(why) => {
                 let mut state = self.state.lock();
@@ -54,8 +54,18 @@ impl<P: Pattern> Core<P> {
 
     /// Asks the pattern whether it will have the peer of a pipe. One that is closing still has those whose pipe holds
     /// messages for them.
-    fn readmit(&self, pipe: usize, info: &PeerInfo) -> Result<(), &'static str> {
-        self.state.lock().pattern.admit(pipe, info)
+    fn judge(&self, pipe: usize, info: &Arc<PeerInfo>) -> Result<(), &'static str> {
+        let mut state = self.state.lock();
+        let State { pattern, pipes, .. } = &mut *state;
+        let admitted = pattern.admit(pipe, info, pipes);
+        if admitted.is_ok()
+            && let Some(peer) = state.peers.get_mut(&pipe)
+        {
+            // Its first message may be received before we hear that it is connected.
+            peer.info = Some(Arc::clone(info));
+        }
+        // What this has caused is settled when the peer is connected: a session is locked now, and may not close others.
+        admitted
     }
 
     /// Lets the pattern use a pipe, once.
@@ -79,11 +89,16 @@ impl<P: Pattern> Core<P> {
             peer.connected = true;
             peer.connections += 1;
             peer.session = session;
+            let doomed = peer.doomed.take();
             peer.address = address.map(str::to_owned);
             peer.info = Some(Arc::clone(info));
             signals = state.attach(pipe);
             let State { pattern, pipes, .. } = &mut *state;
             pattern.connected(pipe, info, pipes);
+            if let Some(reason) = doomed {
+                pipes.expel(pipe, reason);
+            }
+            signals.extend(state.stranded_senders());
         }
         signals.extend(state.watchers.tell_all());
         let aftermath = state.take_aftermath();
@@ -95,6 +110,22 @@ impl<P: Pattern> Core<P> {
     /// An inproc peer has taken the other end.
     pub(super) fn inproc_connected(&self, pipe: usize, info: &Arc<PeerInfo>) {
         self.mark_connected(pipe, None, None, info);
+    }
+
+    /// An inproc peer will not have the other end, and has closed it.
+    pub(super) fn inproc_refused(&self, pipe: usize, why: &'static str) {
+        let endpoint = self
+            .state
+            .lock()
+            .peers
+            .get(&pipe)
+            .map(|peer| peer.endpoint.clone());
+        let event = endpoint.map(|endpoint| Event::HandshakeFailed {
+            endpoint,
+            address: String::new(),
+            reason: DisconnectReason::Refused(why.to_owned()),
+        });
+        self.handle_closed_pipe(pipe, 0, event);
     }
 
     /// The far end of a pipe is gone. What it has sent can still be received; then the pipe goes too.
@@ -143,6 +174,7 @@ impl<P: Pattern> State<P> {
         }
         let mut signals = self.watchers.tell_all();
         signals.extend(self.next_receiver());
+        signals.extend(self.stranded_senders());
         signals
     }
 }
@@ -156,7 +188,7 @@ impl<P: Pattern> Hooks for Core<P> {
     }
 
     fn readmit(&self, pipe: usize, info: &Arc<PeerInfo>) -> Result<(), DisconnectReason> {
-        Self::readmit(self, pipe, info).map_err(DisconnectReason::Rejected)
+        self.judge(pipe, info).map_err(DisconnectReason::Rejected)
     }
 
     fn connected(&self, pipe: usize, session: Arc<Session>, address: &str, info: Arc<PeerInfo>) {
@@ -185,6 +217,7 @@ impl<P: Pattern> Hooks for Core<P> {
         pattern.disconnected(pipe, pipes);
         let mut signals = state.watchers.tell_all();
         signals.extend(state.next_receiver());
+        signals.extend(state.stranded_senders());
         let aftermath = state.take_aftermath();
         drop(state);
         event.into_iter().for_each(|event| self.emit(event));
@@ -222,10 +255,12 @@ impl<P: Pattern> pipe::Owner for Core<P> {
     fn activate_write(self: Arc<Self>, pipe: usize) {
         let mut state = self.state.lock();
         state.pattern.activate_write(pipe);
+        let stranded = state.stranded_senders();
         let signal = state.senders.tell_one();
         let closing = state.phase == Phase::Closing;
         drop(state);
         fire_signals(signal);
+        fire_signals(stranded);
         if closing {
             self.check_closed();
         }
@@ -237,9 +272,16 @@ impl<P: Pattern> Binder for Core<P> {
         Arc::clone(&self.info)
     }
 
-    fn adopt(&self, name: &str, end: PipeEnd, info: &Arc<PeerInfo>) -> Result<(), PipeEnd> {
-        let peer = Peer::new(Endpoint::Inproc(name.to_owned()));
-        let pipe = self.admit_pipe(end, peer, info).map_err(|(_, end)| end)?;
+    fn adopt(&self, name: &str, end: PipeEnd, info: &Arc<PeerInfo>) -> Result<(), (&'static str, PipeEnd)> {
+        let endpoint = Endpoint::Inproc(name.to_owned());
+        let pipe = self.admit_pipe(end, Peer::new(endpoint.clone()), info);
+        let pipe = pipe.inspect_err(|(why, _)| {
+            self.emit(Event::HandshakeFailed {
+                endpoint,
+                address: String::new(),
+                reason: DisconnectReason::Rejected(why),
+            });
+        })?;
         self.mark_connected(pipe, None, None, info);
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::closing::Handle;
-use super::verbs::{common_verbs, recv_verbs};
+use super::verbs::{common_verbs, recv_verbs, recv_with_peer_verbs};
 use crate::pattern::PullPattern;
 
 /// Receives messages from its [`Push`](crate::Push) peers, one from each in turn: the end of a pipeline, or a step in it.
@@ -29,3 +29,4 @@ pub struct Pull(pub(super) Arc<Handle<PullPattern>>);
 
 common_verbs!(Pull, PullPattern);
 recv_verbs!(Pull);
+recv_with_peer_verbs!(Pull);

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use super::waiters::{Signal, Waiters};
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError, WaitError};
 use crate::message::Message;
 use crate::pattern::Pattern;
+use crate::peer::PeerInfo;
 use crate::reactor::Waiter;
 use crate::stats::CloseReport;
 
@@ -19,7 +21,7 @@ pub(super) trait Queue<P>: Fn(&mut State<P>) -> &mut Waiters + Copy {}
 impl<P, F: Fn(&mut State<P>) -> &mut Waiters + Copy> Queue<P> for F {}
 
 /// Chooses who is to be told in place of somebody who was told and leaves.
-type PassOn<P> = fn(&mut State<P>) -> Option<Signal>;
+pub(super) type PassOn<P> = fn(&mut State<P>) -> Option<Signal>;
 
 impl<P: Pattern> Core<P> {
     #[inline]
@@ -64,8 +66,58 @@ impl<P: Pattern> Core<P> {
 
     pub(super) fn recv_now(&self) -> Result<P::In, TryRecvError> {
         let mut received = None;
-        self.try_recv(&mut received)?;
-        received.ok_or(TryRecvError::Empty)
+        loop {
+            self.try_recv(&mut received)?;
+            if let Some(received) = received {
+                return Ok(received);
+            }
+            // What was there meant nothing.
+        }
+    }
+
+    /// Receives what is here, with what is known of its sender.
+    pub(super) fn recv_with_peer_now(&self) -> Result<(P::In, Arc<PeerInfo>), TryRecvError> {
+        loop {
+            let mut received = None;
+            let info = self.try_recv_with_peer(&mut received)?;
+            if let Some(received) = received {
+                return Ok((received, info));
+            }
+        }
+    }
+
+    pub(super) fn recv_with_peer(
+        &self,
+        timeout: Option<Duration>,
+    ) -> Result<(P::In, Arc<PeerInfo>), RecvError> {
+        let attempt = || settled(self.recv_with_peer_now());
+        let received = self.wait_for(
+            |state| &mut state.receivers,
+            State::next_receiver,
+            deadline(timeout),
+            attempt,
+        );
+        received.unwrap_or(Err(RecvError::Timeout))
+    }
+
+    pub(super) fn recv_with_peer_async(
+        &self,
+    ) -> impl Future<Output = Result<(P::In, Arc<PeerInfo>), RecvError>> + Send {
+        self.wait_async(
+            |state| &mut state.receivers,
+            State::next_receiver,
+            || settled(self.recv_with_peer_now()),
+        )
+    }
+
+    /// Waits in one of the socket's sets until `attempt` succeeds.
+    pub(super) fn wait_async<'a, T: Send + 'a>(
+        &'a self,
+        queue: impl Queue<P> + Unpin + Send + 'a,
+        pass_on: PassOn<P>,
+        attempt: impl FnMut() -> Option<T> + Unpin + Send + 'a,
+    ) -> impl Future<Output = T> + Send + 'a {
+        Waiting::new(self, queue, pass_on, attempt)
     }
 
     pub(super) fn wait_for_peers(&self, expected: usize, timeout: Duration) -> Result<(), WaitError> {
@@ -126,11 +178,7 @@ impl<P: Pattern> Core<P> {
     }
 
     fn try_received(&self) -> Option<Result<P::In, RecvError>> {
-        match self.recv_now() {
-            Ok(received) => Some(Ok(received)),
-            Err(TryRecvError::Closed) => Some(Err(RecvError::Closed)),
-            Err(TryRecvError::Empty) => None,
-        }
+        settled(self.recv_now())
     }
 
     fn has_peers(&self, expected: usize) -> Option<Result<(), WaitError>> {
@@ -177,6 +225,15 @@ impl<P: Pattern> Core<P> {
 
     pub(super) fn wait_closed_async(&self) -> impl Future<Output = CloseReport> + Send {
         Waiting::new(self, |state| &mut state.watchers, |_| None, || self.report())
+    }
+}
+
+/// What an attempt to receive means to somebody who waits; `None` if there is a reason to wait on.
+pub(super) fn settled<T>(attempt: Result<T, TryRecvError>) -> Option<Result<T, RecvError>> {
+    match attempt {
+        Ok(received) => Some(Ok(received)),
+        Err(TryRecvError::Closed) => Some(Err(RecvError::Closed)),
+        Err(TryRecvError::Empty) => None,
     }
 }
 
@@ -470,6 +527,92 @@ macro_rules! send_verbs {
     };
 }
 
+/// Gives a type what sockets have that receive from more than one kind of peer, and want to know from whom.
+macro_rules! recv_with_peer_verbs {
+    ($socket:ident) => {
+        impl $socket {
+            /// Receives as [`recv`](Self::recv) does, with what the sender said of itself and where it is.
+            ///
+            /// # Errors
+            ///
+            /// None came in time, or the socket is closed.
+            pub fn recv_with_peer(
+                &self,
+            ) -> Result<($crate::Message, ::std::sync::Arc<$crate::PeerInfo>), $crate::RecvError> {
+                self.0.0.recv_with_peer(self.0.0.options.recv_timeout)
+            }
+
+            /// Receives as [`try_recv`](Self::try_recv) does, with what the sender said of itself and where it is.
+            ///
+            /// # Errors
+            ///
+            /// None is here, or the socket is closed.
+            pub fn try_recv_with_peer(
+                &self,
+            ) -> Result<($crate::Message, ::std::sync::Arc<$crate::PeerInfo>), $crate::TryRecvError> {
+                self.0.0.recv_with_peer_now()
+            }
+
+            /// Receives as [`recv_timeout`](Self::recv_timeout) does, with what the sender said of itself and where it
+            /// is.
+            ///
+            /// # Errors
+            ///
+            /// None came in time, or the socket is closed.
+            pub fn recv_with_peer_timeout(
+                &self,
+                timeout: ::std::time::Duration,
+            ) -> Result<($crate::Message, ::std::sync::Arc<$crate::PeerInfo>), $crate::RecvError> {
+                self.0.0.recv_with_peer(Some(timeout))
+            }
+
+            /// Receives as [`recv_async`](Self::recv_async) does, with what the sender said of itself and where it is.
+            ///
+            /// # Errors
+            ///
+            /// The socket is closed.
+            pub async fn recv_with_peer_async(
+                &self,
+            ) -> Result<($crate::Message, ::std::sync::Arc<$crate::PeerInfo>), $crate::RecvError> {
+                self.0.0.recv_with_peer_async().await
+            }
+        }
+    };
+}
+
+/// Makes the two halves of a socket that both sends and receives.
+macro_rules! halves {
+    ($socket:ident($pattern:ty) => $sender:ident, $receiver:ident) => {
+        impl $socket {
+            /// Splits this handle into one that only sends and one that only receives, to be given to different owners.
+            /// Both are handles of the same socket, which is closed with the last of all its handles.
+            #[must_use]
+            pub fn split(self) -> ($sender, $receiver) {
+                ($sender(::std::sync::Arc::clone(&self.0)), $receiver(self.0))
+            }
+        }
+
+        #[doc = concat!("The sending half of a [`", stringify!($socket), "`].")]
+        pub struct $sender(pub(super) ::std::sync::Arc<$crate::socket::closing::Handle<$pattern>>);
+
+        #[doc = concat!("The receiving half of a [`", stringify!($socket), "`].")]
+        pub struct $receiver(pub(super) ::std::sync::Arc<$crate::socket::closing::Handle<$pattern>>);
+
+        impl ::std::fmt::Debug for $sender {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.debug_struct(stringify!($sender)).finish_non_exhaustive()
+            }
+        }
+
+        impl ::std::fmt::Debug for $receiver {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.debug_struct(stringify!($receiver))
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+
 /// Gives a type what sockets have that receive.
 macro_rules! recv_verbs {
     ($socket:ident) => {
@@ -517,4 +660,4 @@ macro_rules! recv_verbs {
     };
 }
 
-pub(super) use {common_verbs, recv_verbs, send_verbs};
+pub(super) use {common_verbs, halves, recv_verbs, recv_with_peer_verbs, send_verbs};

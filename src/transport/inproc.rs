@@ -15,12 +15,16 @@ pub(crate) trait Binder: Send + Sync {
     /// Returns what the socket says of itself.
     fn info(&self) -> Arc<PeerInfo>;
 
-    /// Takes over the far end of a pipe that another socket has made; gives it back if the socket is closing.
-    fn adopt(&self, name: &str, end: PipeEnd, info: &Arc<PeerInfo>) -> Result<(), PipeEnd>;
+    /// Takes over the far end of a pipe that another socket has made; gives it back, and says why, if the socket will
+    /// not have it or is closing.
+    fn adopt(&self, name: &str, end: PipeEnd, info: &Arc<PeerInfo>) -> Result<(), (&'static str, PipeEnd)>;
 
     /// Returns the limits of this socket's queues, as seen from the end that it adopts.
     fn limits(&self) -> PipeLimits;
 }
+
+/// Who has taken the other end of a connection, or why nobody has.
+pub(crate) type Answer = Result<Arc<PeerInfo>, &'static str>;
 
 /// A connection that waits for a binder.
 pub(crate) struct Waiting {
@@ -28,8 +32,8 @@ pub(crate) struct Waiting {
     pub(crate) end: PipeEnd,
     /// Who connects.
     pub(crate) info: Arc<PeerInfo>,
-    /// Tells the connecting socket who took the other end.
-    pub(crate) accepted: Box<dyn FnOnce(Arc<PeerInfo>) + Send>,
+    /// Tells the connecting socket who took the other end, or why it was not taken.
+    pub(crate) accepted: Box<dyn FnOnce(Answer) + Send>,
 }
 
 /// Why a connection was not made.
@@ -132,10 +136,14 @@ fn introduce(name: &str, binder: &Arc<dyn Binder>, mut waiting: Waiting) -> Resu
         let joined = waiting.end.join_limits(binder.limits());
         let closed = match binder.adopt(name, waiting.end, &waiting.info) {
             Ok(()) => {
-                (waiting.accepted)(binder.info());
+                (waiting.accepted)(Ok(binder.info()));
                 [None, None, None]
             }
-            Err(mut end) => end.close(),
+            Err((why, mut end)) => {
+                let wakes = end.close();
+                (waiting.accepted)(Err(why));
+                wakes
+            }
         };
         crate::pipe::fire_all(joined.into_iter().flatten());
         closed

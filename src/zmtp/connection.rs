@@ -171,6 +171,14 @@ impl Connection {
         Ok(input.len().saturating_sub(rest.len()))
     }
 
+    /// How many bytes are best read at once.
+    pub(crate) fn appetite(&self) -> usize {
+        match &self.state {
+            State::Traffic(traffic) => traffic.decoder.appetite(),
+            _ => usize::MAX,
+        }
+    }
+
     /// The buffer of a large body of which much is missing, to read straight into, and how many bytes may be appended.
     ///
     /// The capacity is there already. Tell [`handle_direct`](Self::handle_direct) how many bytes came.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::frame::{Header, MAX_HEADER};
 use super::limits::{self, Room, wide};
 use crate::queue::{self, Queue};
+use crate::recycle;
 use crate::{DisconnectReason, Frame, Message};
 
 /// What the decoder lets through; the same for all connections of a socket, but for the handshake.
@@ -29,10 +30,10 @@ impl Rules {
         old_subscriptions: false,
     };
 
-    /// Tells whether a short frame can break no rule, so that the fast path need not look.
+    /// Tells whether a frame that can be packed breaks no rule, so that the fast path need not look.
     fn admit_any_short_frame(&self) -> bool {
         self.max_message_size
-            .is_some_and(|size| size >= usize::from(u8::MAX))
+            .is_some_and(|size| size >= queue::PACKED_CAPACITY)
             && self.max_message_parts > 0
             && !self.old_subscriptions
     }
@@ -73,6 +74,15 @@ impl Assembly {
             let arrived = self.body.len().saturating_add(wanted);
             let earned = arrived.saturating_mul(limits::GROWTH);
             let capacity = earned.max(first_reservation).min(self.total);
+            self.reserve(capacity);
+        }
+    }
+
+    /// Makes space for a body of `capacity` bytes, what is there included.
+    fn reserve(&mut self, capacity: usize) {
+        if self.body.capacity() == 0 {
+            self.body = recycle::take(capacity);
+        } else {
             // Exact, so that the finished body becomes the frame's without being moved to a smaller home.
             self.body.reserve_exact(capacity.saturating_sub(self.body.len()));
         }
@@ -94,6 +104,8 @@ pub(super) struct Decoder {
     header_len: u8,
     /// The size of the largest body that came in full, up to a limit: the peer has shown that it means its lengths.
     trusted: u32,
+    /// Whether the latest body was a large one.
+    streaming: bool,
     frame: Option<Assembly>,
     /// The parts of the current message before the current frame.
     parts: Vec<Frame>,
@@ -123,7 +135,7 @@ impl Decoder {
     ) -> Result<Step<'a>, DisconnectReason> {
         loop {
             if rules.admit_any_short_frame() && !self.is_mid_message() {
-                take_short_messages(input, room, inbox);
+                self.streaming &= !take_short_messages(input, room, inbox);
             }
             if !room.is_open() {
                 return Ok(Step::Full);
@@ -234,7 +246,7 @@ impl Decoder {
             return Some(Step::Command(Cow::Owned(frame.body)));
         }
         self.trust(frame.total);
-        self.finish(Frame::from(frame.body), frame.more, rules, room, inbox)
+        self.finish(Frame::from_buffer(frame.body), frame.more, rules, room, inbox)
     }
 
     fn reservation(&self, rules: &Rules) -> usize {
@@ -246,6 +258,17 @@ impl Decoder {
     fn trust(&mut self, delivered: usize) {
         let delivered = u32::try_from(delivered.min(limits::TRUSTED_RESERVATION)).unwrap_or(0);
         self.trusted = self.trusted.max(delivered);
+        self.streaming = usize::try_from(delivered).is_ok_and(|delivered| delivered >= limits::STREAMED);
+    }
+
+    /// How many bytes are best read at once. When a large body will follow the next header, as one has just come, what
+    /// is read with the header has to be copied, and what is not is read into its place.
+    pub(super) fn appetite(&self) -> usize {
+        if self.streaming && !self.is_mid_message() {
+            limits::HEADER_READ
+        } else {
+            usize::MAX
+        }
     }
 
     /// Adds a finished part to its message, and delivers the message after the last one.
@@ -297,9 +320,7 @@ impl Decoder {
                 .saturating_mul(limits::GROWTH)
                 .max(reservation)
                 .min(frame.total);
-            frame
-                .body
-                .reserve_exact(capacity.saturating_sub(frame.body.len()));
+            frame.reserve(capacity);
         }
         let spare = frame.body.capacity().saturating_sub(frame.body.len());
         Some((&mut frame.body, missing.min(spare)))
@@ -323,20 +344,23 @@ impl Decoder {
         }
         frame.body.truncate(frame.total);
         self.trust(frame.total);
-        self.finish(Frame::from(frame.body), frame.more, rules, room, inbox)
+        self.finish(Frame::from_buffer(frame.body), frame.more, rules, room, inbox)
     }
 }
 
 /// The fast path: takes messages of one short frame in one piece, as long as they are whole and there is room.
-fn take_short_messages(input: &mut &[u8], room: &mut Room, inbox: &mut Queue) {
+///
+/// Returns whether there was any.
+fn take_short_messages(input: &mut &[u8], room: &mut Room, inbox: &mut Queue) -> bool {
     let bytes = *input;
     let (run, load) = queue::measure(bytes, |load| {
         load.messages < wide(room.messages) && load.weight() < wide(room.bytes)
     });
     if run.is_empty() {
-        return;
+        return false;
     }
     inbox.push_run(run, load);
     room.take_all(load);
     *input = bytes.get(run.len()..).unwrap_or_default();
+    true
 }

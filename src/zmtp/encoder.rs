@@ -7,10 +7,12 @@ use bytes::{Buf, Bytes};
 use smallvec::SmallVec;
 
 use super::frame::{self, put_header};
+use crate::queue::PACKED_CAPACITY;
 use crate::{Frame, Message};
 
-/// From this length on a body is sent from where it is. Below, copying it is cheaper than one more slice to write.
-pub(super) const REFERENCE: usize = 4 * 1024;
+/// From this length on a body is sent from where it is. Below, copying it is cheaper than one more slice to write; it
+/// comes packed, unless its message has more frames.
+pub(super) const REFERENCE: usize = PACKED_CAPACITY;
 
 /// So many slices are offered to one vectored write: their bytes outgrow a socket's buffer before their number
 /// matters, and all systems take this many.

@@ -16,6 +16,8 @@ const DRAIN_READS: usize = 4;
 /// What a read brought.
 enum Read {
     Bytes(usize),
+    /// Bytes, the last of them that of a large message.
+    LargeMessage(usize),
     Nothing,
 }
 
@@ -43,11 +45,18 @@ impl Session {
                 self.reactor.schedule(self.key);
                 break;
             }
-            let Read::Bytes(count) = self.read(state, scratch, budget, after)? else {
-                break;
-            };
-            budget = budget.saturating_sub(count);
-            scratch.read += count;
+            match self.read(state, scratch, budget, after)? {
+                Read::Nothing => break,
+                Read::Bytes(count) => {
+                    budget = budget.saturating_sub(count);
+                    scratch.read += count;
+                }
+                Read::LargeMessage(count) => {
+                    // While it is in the cache, its receiver should have it, and perhaps give back its buffer.
+                    budget = 0;
+                    scratch.read += count;
+                }
+            }
         }
         Ok(())
     }
@@ -103,19 +112,28 @@ impl Session {
             let result = state
                 .connection
                 .handle_direct(count, &mut room, &mut scratch.inbox, scratch.now);
+            let complete = !scratch.inbox.is_empty();
             self.deliver(state, scratch, after);
             result?;
-            return Ok(Read::Bytes(count));
+            return Ok(if complete {
+                Read::LargeMessage(count)
+            } else {
+                Read::Bytes(count)
+            });
         }
         let mut bytes = std::mem::take(&mut scratch.bytes);
-        let result = check(stream.read(&mut bytes), &mut state.readable);
+        let size = state.connection.appetite().min(bytes.len());
+        let result = check(
+            stream.read(bytes.get_mut(..size).unwrap_or_default()),
+            &mut state.readable,
+        );
         let outcome = match result {
             Err(reason) => Err(reason),
             Ok(None) => Ok(Read::Nothing),
             Ok(Some(0)) => Err(DisconnectReason::PeerClosed),
             Ok(Some(count)) => {
                 // A short read has emptied the stream, unless its end is behind these bytes.
-                state.readable = count == bytes.len() || state.hangup;
+                state.readable = count == size || state.hangup;
                 self.take_in(state, bytes.get(..count).unwrap_or_default(), scratch, after)
                     .map(|()| Read::Bytes(count))
             }

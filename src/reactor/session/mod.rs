@@ -278,6 +278,10 @@ impl Session {
         info: &Arc<PeerInfo>,
         after: &mut Aftermath,
     ) -> Result<(), DisconnectReason> {
+        let info = &Arc::new(PeerInfo {
+            address: Some(state.address.clone()),
+            ..PeerInfo::clone(info)
+        });
         let mut link = match state.waiting_link.take() {
             Some(link) => {
                 let admitted = self.config.hooks.readmit(link.pipe, info);
