@@ -126,6 +126,8 @@ pub use monitor::Event;
 pub use options::Keepalive;
 pub use pattern::RouterEvent;
 pub use peer::{PeerInfo, RoutingId, SocketType};
+#[cfg(unix)]
+pub use socket::Notifier;
 pub use socket::{
     Buildable, Builder, Dealer, DealerReceiver, DealerSender, Interest, Monitor, Pair, PairReceiver,
     PairSender, Pollable, Poller, Pull, Push, Ready, ReadyList, Rep, Reply, Req, Router, RouterReceiver,

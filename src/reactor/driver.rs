@@ -123,22 +123,6 @@ impl<L> Driver<L> {
         }
     }
 
-    /// Turns the loop once, for a caller that does not want to wait, if the seat is free; whoever else has it sees to
-    /// what there is.
-    pub(crate) fn glance(&self, turn: impl FnOnce(&mut L)) {
-        let mut seat = self.seat.lock();
-        if seat.on_offer {
-            return;
-        }
-        let Some(mut event_loop) = seat.event_loop.take() else {
-            return;
-        };
-        seat.drives += 1;
-        drop(seat);
-        turn(&mut event_loop);
-        self.leave(event_loop);
-    }
-
     /// Takes the seat if it is free, or joins the line and has the I/O thread give it up.
     fn enter(&self, waiter: &Arc<Waiter>) -> Option<L> {
         let mut seat = self.seat.lock();

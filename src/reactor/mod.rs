@@ -129,6 +129,8 @@ pub(crate) struct Reactor {
     gathering: Gathering,
     resolver: Arc<Resolver>,
     thread_started: Mutex<bool>,
+    #[cfg(unix)]
+    probe: descriptor::Probe,
     /// A session has stopped reading because its pipe is full: a caller is at work on it and will soon need more.
     ///
     /// Were the I/O thread to go on and refill the pipe for that caller, the caller would never find it empty, would
@@ -171,6 +173,8 @@ impl Reactor {
             gathering: Gathering::default(),
             resolver: Arc::new(Resolver::default()),
             thread_started: Mutex::new(false),
+            #[cfg(unix)]
+            probe: descriptor::Probe::default(),
             stalled: AtomicBool::new(false),
         }))
     }
@@ -180,12 +184,6 @@ impl Reactor {
         self.driver.wait(waiter, deadline, |event_loop, deadline| {
             event_loop.turn(self, deadline, Some(waiter));
         });
-    }
-
-    /// Runs what is due, if nobody else is at it, without waiting for more.
-    pub(crate) fn glance(&self) {
-        self.driver
-            .glance(|event_loop| event_loop.turn(self, Some(Instant::now()), None));
     }
 
     /// Writes what bursts have gathered: to be called by whoever stops sending for now.

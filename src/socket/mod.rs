@@ -12,6 +12,8 @@ mod dealer;
 mod endpoints;
 mod hooks;
 mod monitor;
+#[cfg(unix)]
+mod notifier;
 mod pair;
 mod poller;
 mod pull;
@@ -26,6 +28,8 @@ mod watch;
 pub use builder::{Buildable, Builder};
 pub use dealer::{Dealer, DealerReceiver, DealerSender};
 pub use monitor::Monitor;
+#[cfg(unix)]
+pub use notifier::Notifier;
 pub use pair::{Pair, PairReceiver, PairSender};
 pub use poller::{Poller, Ready, ReadyList};
 pub use pull::Pull;

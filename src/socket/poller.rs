@@ -1,21 +1,25 @@
 //! The poller: one thread waits for many sockets, descriptors and timers at once.
 
+#[cfg(unix)]
+mod descriptor;
 mod queue;
 mod ready;
+#[cfg(test)]
+mod tests;
 
 #[cfg(unix)]
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::queue::{Entry, Queue};
+use self::queue::Queue;
 pub use self::ready::{Ready, ReadyList};
 use super::core::deadline;
-use super::watch::{Interest, Pollable, Seen, Watch, Watched};
+use super::watch::{Interest, Pollable, Watched};
 use crate::error::PollError;
 use crate::reactor::Waiter;
 #[cfg(unix)]
-use {super::watch::Drivers, crate::context::Context, crate::reactor::Descriptor, std::io, std::task::Waker};
+use crate::{context::Context, reactor::Descriptor};
 
 /// Waits for many sockets, file descriptors and timers at once.
 ///
@@ -78,7 +82,7 @@ impl Poller {
     /// The key is in use, or the system has no descriptors left for an event loop.
     pub fn add(&self, socket: &impl Pollable, key: usize, interest: Interest) -> Result<(), PollError> {
         let Watched(source) = socket.watched();
-        self.register(source, key, interest)
+        self.queue.add(source, key, interest)
     }
 
     /// Registers a file descriptor: a socket of the system, a pipe, a terminal, but not a file on a disk.
@@ -96,13 +100,12 @@ impl Poller {
             Some(home) => home,
             None => Context::default().shared().reactor()?,
         };
-        let watch = Descriptor::watch(&reactor, fd, to_mio(interest), self.queue.clock())?;
-        let source = Arc::new(WatchedFd { watch, reactor });
-        let registered = self.register(Arc::clone(&source) as _, key, interest);
-        if registered.is_err() {
-            source.forget(0);
+        let source = Descriptor::watch(&reactor, fd, descriptor::to_mio(interest))?;
+        let added = self.queue.add(Arc::clone(&source) as _, key, interest);
+        if added.is_err() {
+            source.forget();
         }
-        registered
+        added
     }
 
     /// Registers a timer that goes off once, after so much time, and is then removed. A time too long to be told never
@@ -150,58 +153,27 @@ impl Poller {
         ready.clear();
         let deadline = deadline(timeout);
         let waiter = Waiter::current();
-        let since = self.queue.begin();
-        let (mut kept, mut glanced, mut told) = (Vec::new(), false, false);
+        let timers_first = self.queue.take_turn();
+        let (mut kept, mut told) = (Vec::new(), false);
         loop {
-            let asked = self.look(ready, &mut kept, since);
-            let hasty = ready.is_empty() && timeout.is_some_and(|timeout| timeout.is_zero());
-            if !glanced && (asked || hasty) {
-                glanced = true;
-                self.queue.drivers().glance();
-                continue;
+            if timers_first {
+                self.queue.take_due(ready, Instant::now());
             }
+            self.queue.look(ready, &mut kept);
             self.queue.take_due(ready, Instant::now());
             let late = || deadline.is_some_and(|deadline| deadline <= Instant::now());
-            if !ready.is_empty() || self.queue.take_woken() || late() {
+            if self.queue.take_woken() || !ready.is_empty() || late() {
                 break;
             }
             told |= self.queue.block(&waiter, deadline);
         }
-        self.queue.end(kept, told);
+        self.queue.end(&kept, told);
         ready.len()
     }
 
     /// Has one thread that waits, or else the next that does, return with what is ready, be it nothing.
     pub fn wake(&self) {
         self.queue.wake_one();
-    }
-
-    /// Looks at all that may be ready, keeps what is, and tells whether a turn of the loop may show more.
-    fn look(&self, ready: &mut ReadyList, kept: &mut Vec<Arc<Entry>>, since: u64) -> bool {
-        let mut asked = false;
-        let mut left = self.queue.len();
-        while left > 0 && !ready.is_full() {
-            left -= 1;
-            let Some(entry) = self.queue.pop() else { break };
-            match entry.look(since) {
-                Some(Seen::Ready {
-                    readable,
-                    writable,
-                    closed,
-                }) => {
-                    ready.push(Ready::new(entry.key(), readable, writable, closed));
-                    kept.push(entry);
-                }
-                Some(Seen::Asked) => asked = true,
-                Some(Seen::Nothing) | None => {}
-            }
-        }
-        asked
-    }
-
-    fn register(&self, source: Arc<dyn Watch>, key: usize, interest: Interest) -> Result<(), PollError> {
-        let reactor = source.reactor()?;
-        self.queue.add(source, reactor, key, interest)
     }
 }
 
@@ -217,53 +189,5 @@ impl Drop for Poller {
 impl std::fmt::Debug for Poller {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Poller").finish_non_exhaustive()
-    }
-}
-
-/// A descriptor of the application's, watched by a reactor.
-#[cfg(unix)]
-struct WatchedFd {
-    watch: Arc<Descriptor>,
-    reactor: Arc<crate::reactor::Reactor>,
-}
-
-#[cfg(unix)]
-impl Watch for WatchedFd {
-    fn look(&self, _watcher: u64, interest: Interest, waker: &Waker, since: u64) -> Seen {
-        let Some(report) = self.watch.ask(to_mio(interest), waker, since) else {
-            return Seen::Asked;
-        };
-        let (readable, writable) = (
-            interest.readable && report.readable,
-            interest.writable && report.writable,
-        );
-        if !readable && !writable {
-            // It was for an interest of before.
-            return self.look(_watcher, interest, waker, since);
-        }
-        Seen::Ready {
-            readable,
-            writable,
-            closed: report.closed,
-        }
-    }
-
-    fn believe(&self, _watcher: u64, _interest: Interest, _waker: &Waker) {}
-
-    fn forget(&self, _watcher: u64) {
-        self.watch.forget();
-    }
-
-    fn reactor(&self) -> io::Result<Arc<crate::reactor::Reactor>> {
-        Ok(Arc::clone(&self.reactor))
-    }
-}
-
-#[cfg(unix)]
-fn to_mio(interest: Interest) -> mio::Interest {
-    match (interest.readable, interest.writable) {
-        (true, true) => mio::Interest::READABLE | mio::Interest::WRITABLE,
-        (_, false) => mio::Interest::READABLE,
-        (false, true) => mio::Interest::WRITABLE,
     }
 }

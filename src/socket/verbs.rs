@@ -460,7 +460,7 @@ macro_rules! common_verbs {
 
         impl $crate::Buildable for $socket {}
 
-        $crate::socket::watch::pollable!($socket($pattern));
+        $crate::socket::watch::pollable!($socket);
     };
 }
 
@@ -610,6 +610,9 @@ macro_rules! halves {
                     .finish_non_exhaustive()
             }
         }
+
+        $crate::socket::watch::pollable!($sender);
+        $crate::socket::watch::pollable!($receiver);
     };
 }
 

@@ -12,7 +12,7 @@ use crate::reactor::Waiter;
 pub(crate) enum Signal {
     Thread(Arc<Waiter>),
     Task(Waker),
-    /// One whose turn it is, with all who watch.
+    /// One whose turn it is, with all who observe.
     Several(Vec<Signal>),
 }
 
@@ -32,20 +32,18 @@ impl Signal {
 /// One is told at a time, so that a message does not wake everybody. Whoever was told and leaves has either taken
 /// what there was or passes the word on: [`remove`](Self::remove) says whether they were told.
 ///
-/// Those who only watch (pollers, notifiers, proxies) take nothing because of being told, so they are all told, each
-/// time that anybody would be, and have no word to pass on. Each is told once, and watches again when it has looked.
+/// Those who only observe (pollers, notifiers) take nothing because of being told, so they are all told, whenever
+/// anybody would be, and have no word to pass on. Each is told once, and observes again when it has looked.
 #[derive(Default)]
 pub(crate) struct Waiters {
     entries: VecDeque<Entry>,
     ids: u64,
-    /// By ids of their own, from [`next_watcher`].
-    watchers: Vec<(u64, Signal)>,
-    /// Those who believe that there is something, and want to know when somebody finds nothing.
-    believers: Vec<(u64, Signal)>,
+    /// By ids of their own, from [`next_observer`].
+    observers: Vec<(u64, Signal)>,
 }
 
-/// Returns an id for somebody who watches, be it more than one socket.
-pub(crate) fn next_watcher() -> u64 {
+/// Returns an id that no other observer has, of whatever socket.
+pub(crate) fn next_observer() -> u64 {
     static IDS: AtomicU64 = AtomicU64::new(0);
     IDS.fetch_add(1, Ordering::Relaxed)
 }
@@ -58,29 +56,27 @@ struct Entry {
 
 impl Waiters {
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.watchers.is_empty()
+        self.entries.is_empty() && self.observers.is_empty()
     }
 
-    /// Has a watcher told with the next who waits.
-    pub(crate) fn watch(&mut self, watcher: u64, signal: Signal) {
-        self.watchers.push((watcher, signal));
+    pub(crate) fn are_observed(&self) -> bool {
+        !self.observers.is_empty()
     }
 
-    /// Has a watcher told when somebody finds that there is nothing.
-    pub(crate) fn believe(&mut self, watcher: u64, signal: Signal) {
-        self.believers.push((watcher, signal));
+    /// Has an observer told with the next who waits.
+    pub(crate) fn observe(&mut self, observer: u64, signal: Signal) {
+        self.observers.push((observer, signal));
     }
 
-    /// Forgets a watcher.
-    pub(crate) fn forget(&mut self, watcher: u64) {
-        self.watchers.retain(|(id, _)| *id != watcher);
-        self.believers.retain(|(id, _)| *id != watcher);
+    /// Forgets an observer.
+    pub(crate) fn forget(&mut self, observer: u64) {
+        self.observers.retain(|(id, _)| *id != observer);
     }
 
-    /// Somebody has found nothing: chooses those who believed otherwise.
+    /// Chooses all who observe.
     #[must_use]
-    pub(crate) fn tell_believers(&mut self) -> Option<Signal> {
-        several(&mut self.believers, None)
+    pub(crate) fn tell_observers(&mut self) -> Option<Signal> {
+        self.with_observers(None)
     }
 
     /// Joins, and returns the id to leave with.
@@ -102,7 +98,7 @@ impl Waiters {
         self.entries.remove(at).is_some_and(|entry| entry.told)
     }
 
-    /// Chooses the first who has not been told, and all who watch. Fire the signal after unlocking.
+    /// Chooses the first who has not been told, and all who observe. Fire the signal after unlocking.
     #[must_use]
     pub(crate) fn tell_one(&mut self) -> Option<Signal> {
         let entry = self.entries.iter_mut().find(|entry| !entry.told);
@@ -110,7 +106,7 @@ impl Waiters {
             entry.told = true;
             entry.signal.clone()
         });
-        several(&mut self.watchers, chosen)
+        self.with_observers(chosen)
     }
 
     /// Chooses all who have not been told.
@@ -118,15 +114,15 @@ impl Waiters {
     pub(crate) fn tell_all(&mut self) -> Vec<Signal> {
         std::iter::from_fn(|| self.tell_one()).collect()
     }
-}
 
-/// Takes all out of a list, and makes one signal of them and of whoever was chosen beside.
-fn several(list: &mut Vec<(u64, Signal)>, chosen: Option<Signal>) -> Option<Signal> {
-    if list.is_empty() {
-        return chosen;
+    /// Adds all who observe to whoever was chosen.
+    fn with_observers(&mut self, chosen: Option<Signal>) -> Option<Signal> {
+        if self.observers.is_empty() {
+            return chosen;
+        }
+        let all = self.observers.drain(..).map(|(_, signal)| signal);
+        Some(Signal::Several(all.chain(chosen).collect()))
     }
-    let all = list.drain(..).map(|(_, signal)| signal);
-    Some(Signal::Several(all.chain(chosen).collect()))
 }
 
 #[cfg(test)]
@@ -156,32 +152,30 @@ mod tests {
     }
 
     #[test]
-    fn one_who_waits_is_told_and_all_who_watch() {
+    fn one_who_waits_is_told_and_all_who_observe() {
         let mut waiters = Waiters::default();
         let told: [Arc<Told>; 4] = std::array::from_fn(|_| Arc::default());
         for told in &told[..2] {
             waiters.add(told.signal());
         }
         for (at, told) in told.iter().enumerate().skip(2) {
-            waiters.watch(at as u64, told.signal());
+            waiters.observe(at as u64, told.signal());
         }
         let times = || told.each_ref().map(|told| told.times());
         waiters.tell_one().into_iter().for_each(Signal::fire);
         assert_eq!(times(), [1, 0, 1, 1]);
         waiters.tell_one().into_iter().for_each(Signal::fire);
-        assert_eq!(times(), [1, 1, 1, 1], "who watches is told once");
+        assert_eq!(times(), [1, 1, 1, 1], "who observes is told once");
         assert!(waiters.tell_one().is_none());
     }
 
     #[test]
     fn who_is_forgotten_is_not_told() {
         let mut waiters = Waiters::default();
-        let told = Arc::<Told>::default();
-        waiters.watch(7, told.signal());
-        waiters.believe(7, told.signal());
-        assert!(!waiters.is_empty());
+        waiters.observe(7, Arc::<Told>::default().signal());
+        assert!(!waiters.is_empty() && waiters.are_observed());
         waiters.forget(7);
-        assert!(waiters.is_empty());
-        assert!(waiters.tell_one().is_none() && waiters.tell_believers().is_none());
+        assert!(waiters.is_empty() && !waiters.are_observed());
+        assert!(waiters.tell_one().is_none() && waiters.tell_observers().is_none());
     }
 }

@@ -4,87 +4,62 @@
 mod loom_model;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::super::core::fire_signals;
-use super::super::waiters::{Signal, Waiters, next_watcher};
-use super::super::watch::{Drivers, Interest, Seen, Watch};
+use super::super::waiters::{Signal, Waiters, next_observer};
+use super::super::watch::{Interest, Watch};
 use super::{Ready, ReadyList};
 use crate::error::PollError;
 use crate::reactor::{Reactor, Timers, Waiter};
 use crate::sync::Mutex;
 
-/// The queue, its lock, and the time that stamps reports.
+/// The queue and its lock, which is a leaf: nothing that is watched is looked at while it is held.
 ///
 /// An entry is at any time in the queue, or known to what it watches (which will wake it), or being looked at by a
 /// thread, which will bring it to one of these two. So none is forgotten, and none is looked at without need.
 #[derive(Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
-    /// Counts waits; see [`Watch::look`].
-    clock: Arc<AtomicU64>,
 }
 
 #[derive(Default)]
 struct State {
     registered: HashMap<usize, Registered>,
-    /// What may be ready; each entry at most once, so no longer than the table above.
-    ready: VecDeque<Arc<Entry>>,
+    /// The keys of what may be ready; each at most once, so no longer than the table above.
+    ready: VecDeque<usize>,
     timers: Timers,
+    /// Whose turn it is, sockets' and descriptors' or timers', to be the first in a list that may be too short.
+    timers_turn: bool,
     waiters: Waiters,
     drivers: Drivers,
     /// Somebody asked for a wait to end.
     woken: bool,
+    #[cfg(test)]
+    looks: usize,
 }
 
 enum Registered {
-    Source(Arc<Entry>),
+    Source {
+        entry: Arc<Entry>,
+        interest: Interest,
+        queued: bool,
+    },
     Timer {
         armed: Option<Instant>,
         period: Option<Duration>,
     },
 }
 
-/// A socket or descriptor that is registered.
+/// A socket or descriptor that is registered; its waker puts it into the queue.
 pub(super) struct Entry {
     key: usize,
-    watcher: u64,
+    /// Tells it from others that had or will have the same key.
+    id: u64,
     source: Arc<dyn Watch>,
-    interest: Mutex<Interest>,
     queue: Weak<Queue>,
-    /// It is in the queue. Changed only while that is locked.
-    queued: AtomicBool,
-    removed: AtomicBool,
-}
-
-impl Entry {
-    pub(super) fn key(&self) -> usize {
-        self.key
-    }
-
-    /// Looks whether it is ready; `None` if it was removed.
-    pub(super) fn look(self: &Arc<Self>, since: u64) -> Option<Seen> {
-        if self.removed.load(Ordering::SeqCst) {
-            return None;
-        }
-        let interest = *self.interest.lock();
-        let waker = Waker::from(Arc::clone(self));
-        let seen = self.source.look(self.watcher, interest, &waker, since);
-        // Whoever removed it meanwhile has had it forgotten before it joined again.
-        if self.removed.load(Ordering::SeqCst) {
-            self.source.forget(self.watcher);
-            return None;
-        }
-        Some(seen)
-    }
-
-    fn retire(&self) {
-        self.removed.store(true, Ordering::SeqCst);
-        self.source.forget(self.watcher);
-    }
 }
 
 impl Wake for Entry {
@@ -103,28 +78,36 @@ impl Queue {
     pub(super) fn add(
         self: &Arc<Self>,
         source: Arc<dyn Watch>,
-        reactor: Arc<Reactor>,
         key: usize,
         interest: Interest,
     ) -> Result<(), PollError> {
+        let reactor = source.reactor()?;
+        self.enlist(source, key, interest, Some(reactor))
+    }
+
+    /// Registers something, and whose loop has to be turned for it, if any.
+    fn enlist(
+        self: &Arc<Self>,
+        source: Arc<dyn Watch>,
+        key: usize,
+        interest: Interest,
+        reactor: Option<Arc<Reactor>>,
+    ) -> Result<(), PollError> {
         let entry = Arc::new(Entry {
             key,
-            watcher: next_watcher(),
+            id: next_observer(),
             source,
-            interest: Mutex::new(interest),
             queue: Arc::downgrade(self),
-            queued: AtomicBool::new(true),
-            removed: AtomicBool::new(false),
         });
         let mut state = self.state.lock();
-        if state.registered.contains_key(&key) {
-            return Err(PollError::KeyInUse(key));
-        }
-        state
-            .registered
-            .insert(key, Registered::Source(Arc::clone(&entry)));
-        state.drivers.add(reactor);
-        state.ready.push_back(entry);
+        let registered = Registered::Source {
+            entry,
+            interest,
+            queued: true,
+        };
+        state.register(key, registered)?;
+        state.ready.push_back(key);
+        reactor.into_iter().for_each(|reactor| state.drivers.add(reactor));
         // Those who wait have to run its connections from now on.
         let signals = state.waiters.tell_all();
         drop(state);
@@ -139,106 +122,120 @@ impl Queue {
         period: Option<Duration>,
     ) -> Result<(), PollError> {
         let mut state = self.state.lock();
-        if state.registered.contains_key(&key) {
-            return Err(PollError::KeyInUse(key));
-        }
-        let mut armed = None;
-        let first = at.is_some_and(|at| state.timers.arm(key, &mut armed, at));
-        state
-            .registered
-            .insert(key, Registered::Timer { armed, period });
-        // Those who wait would sleep for too long.
-        let signals = if first {
-            state.waiters.tell_all()
-        } else {
-            Vec::new()
+        state.register(key, Registered::Timer { armed: None, period })?;
+        // Those who wait would sleep for too long if this is the first to go off.
+        let signals = match at {
+            Some(at) if state.arm(key, at) => state.waiters.tell_all(),
+            _ => Vec::new(),
         };
         drop(state);
         fire_signals(signals);
         Ok(())
     }
 
-    pub(super) fn modify(&self, key: usize, interest: Interest) -> Result<(), PollError> {
-        let state = self.state.lock();
-        let Some(Registered::Source(entry)) = state.registered.get(&key) else {
+    pub(super) fn modify(&self, key: usize, wanted: Interest) -> Result<(), PollError> {
+        let mut state = self.state.lock();
+        let Some(Registered::Source { interest, entry, .. }) = state.registered.get_mut(&key) else {
             return Err(PollError::NotRegistered(key));
         };
+        *interest = wanted;
         let entry = Arc::clone(entry);
         drop(state);
-        *entry.interest.lock() = interest;
-        entry.wake_by_ref();
+        // Somebody may be looking for what was wanted before.
+        self.push(&entry);
         Ok(())
     }
 
     pub(super) fn remove(&self, key: usize) -> bool {
         let mut state = self.state.lock();
         let removed = state.registered.remove(&key);
+        let removed_any = removed.is_some();
         match removed {
-            None => false,
-            Some(Registered::Timer { mut armed, .. }) => {
-                state.timers.disarm(key, &mut armed);
-                true
-            }
-            Some(Registered::Source(entry)) => {
-                if entry.queued.swap(false, Ordering::SeqCst) {
-                    state.ready.retain(|other| !Arc::ptr_eq(other, &entry));
+            Some(Registered::Timer { mut armed, .. }) => state.timers.disarm(key, &mut armed),
+            Some(Registered::Source { entry, queued, .. }) => {
+                if queued {
+                    state.ready.retain(|other| *other != key);
                 }
                 drop(state);
-                entry.retire();
-                true
+                entry.source.forget(entry.id);
             }
+            None => {}
         }
+        removed_any
     }
 
     /// Removes everything.
     pub(super) fn clear(&self) {
-        let registered = std::mem::take(&mut self.state.lock().registered);
-        for registered in registered.into_values() {
-            if let Registered::Source(entry) = registered {
-                entry.retire();
+        let state = std::mem::take(&mut *self.state.lock());
+        for registered in state.registered.into_values() {
+            if let Registered::Source { entry, .. } = registered {
+                entry.source.forget(entry.id);
             }
         }
-        self.state.lock().ready.clear();
     }
 
     /// The loop that the waiting thread turns, if it is known.
     #[cfg(unix)]
     pub(super) fn home(&self) -> Option<Arc<Reactor>> {
-        self.state.lock().drivers.first().map(Arc::clone)
-    }
-
-    #[cfg(unix)]
-    pub(super) fn clock(&self) -> &Arc<AtomicU64> {
-        &self.clock
-    }
-
-    pub(super) fn drivers(&self) -> Drivers {
-        self.state.lock().drivers.clone()
-    }
-
-    /// A wait begins; returns when.
-    pub(super) fn begin(&self) -> u64 {
-        self.clock.fetch_add(1, Ordering::AcqRel) + 1
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.state.lock().ready.len()
-    }
-
-    /// Takes the first that may be ready.
-    pub(super) fn pop(&self) -> Option<Arc<Entry>> {
-        let mut state = self.state.lock();
-        let entry = state.ready.pop_front()?;
-        entry.queued.store(false, Ordering::SeqCst);
-        Some(entry)
+        self.state.lock().drivers.0.first().map(Arc::clone)
     }
 
     /// Something may be ready.
-    fn push(&self, entry: &Arc<Entry>) {
+    fn push(&self, entry: &Entry) {
         let mut state = self.state.lock();
-        let signal = state.push(entry).then(|| state.waiters.tell_one()).flatten();
+        let signal = if state.push(entry) {
+            state.waiters.tell_one()
+        } else {
+            None
+        };
         drop(state);
         fire_signals(signal);
+    }
+
+    /// Takes the first that may be ready.
+    fn pop(&self) -> Option<(Arc<Entry>, Interest)> {
+        let mut state = self.state.lock();
+        let key = state.ready.pop_front()?;
+        let Some(Registered::Source {
+            entry,
+            interest,
+            queued,
+        }) = state.registered.get_mut(&key)
+        else {
+            return None;
+        };
+        *queued = false;
+        Some((Arc::clone(entry), *interest))
+    }
+
+    /// Looks at all that may be ready, each once, and reports what is, as far as there is room; keeps that in mind.
+    pub(super) fn look(&self, ready: &mut ReadyList, kept: &mut Vec<Arc<Entry>>) {
+        let mut left = self.state.lock().ready.len();
+        while left > 0
+            && !ready.is_full()
+            && let Some((entry, interest)) = self.pop()
+        {
+            left -= 1;
+            let waker = Waker::from(Arc::clone(&entry));
+            let readiness = entry.source.look(entry.id, interest, &waker);
+            if !self.knows(&entry) {
+                // Whoever removed it meanwhile may have had it forgotten before it was known again.
+                entry.source.forget(entry.id);
+            } else if readiness.is_any() {
+                ready.push(Ready::source(entry.key, readiness));
+                kept.push(entry);
+            }
+        }
+    }
+
+    /// Tells whether an entry is still registered.
+    fn knows(&self, entry: &Entry) -> bool {
+        let mut state = self.state.lock();
+        #[cfg(test)]
+        {
+            state.looks += 1;
+        }
+        state.queued(entry).is_some()
     }
 
     /// Reports the timers that have gone off, as far as there is room, and sets those with a period anew.
@@ -250,6 +247,13 @@ impl Queue {
             ready.push(Ready::timer(key));
             state.go_on(key, now);
         }
+    }
+
+    /// Tells whether timers come first this time.
+    pub(super) fn take_turn(&self) -> bool {
+        let mut state = self.state.lock();
+        state.timers_turn = !state.timers_turn;
+        state.timers_turn
     }
 
     pub(super) fn take_woken(&self) -> bool {
@@ -269,7 +273,7 @@ impl Queue {
     pub(super) fn block(&self, waiter: &Arc<Waiter>, deadline: Option<Instant>) -> bool {
         let mut state = self.state.lock();
         // Under the lock under which things are put into the queue: what comes later will be told.
-        if !state.ready.is_empty() || state.woken {
+        if state.has_news() {
             return false;
         }
         let id = state.waiters.add(Signal::Thread(Arc::clone(waiter)));
@@ -282,13 +286,12 @@ impl Queue {
 
     /// A wait ends: what was ready may still be, and others who wait have to be told, of this and of what the thread was
     /// told of and has not taken.
-    pub(super) fn end(&self, kept: Vec<Arc<Entry>>, told: bool) {
-        let pass_on = told || !kept.is_empty();
+    pub(super) fn end(&self, kept: &[Arc<Entry>], told: bool) {
         let mut state = self.state.lock();
         for entry in kept {
-            state.push(&entry);
+            state.push(entry);
         }
-        let signal = if pass_on && (!state.ready.is_empty() || state.woken) {
+        let signal = if (told || !kept.is_empty()) && state.has_news() {
             state.waiters.tell_one()
         } else {
             None
@@ -296,16 +299,54 @@ impl Queue {
         drop(state);
         fire_signals(signal);
     }
+
+    /// Returns how often anything was looked at.
+    #[cfg(test)]
+    pub(super) fn looks(&self) -> usize {
+        self.state.lock().looks
+    }
 }
 
 impl State {
-    /// Puts an entry into the queue if it is not there; tells whether it was put.
-    fn push(&mut self, entry: &Arc<Entry>) -> bool {
-        if entry.removed.load(Ordering::SeqCst) || entry.queued.swap(true, Ordering::SeqCst) {
-            return false;
+    fn register(&mut self, key: usize, registered: Registered) -> Result<(), PollError> {
+        if self.registered.contains_key(&key) {
+            return Err(PollError::KeyInUse(key));
         }
-        self.ready.push_back(Arc::clone(entry));
-        true
+        self.registered.insert(key, registered);
+        Ok(())
+    }
+
+    /// Whether an entry is in the queue, if it is registered.
+    fn queued(&mut self, entry: &Entry) -> Option<&mut bool> {
+        match self.registered.get_mut(&entry.key)? {
+            Registered::Source {
+                entry: known, queued, ..
+            } if known.id == entry.id => Some(queued),
+            _ => None,
+        }
+    }
+
+    /// Puts an entry into the queue if it is registered and not there; tells whether it was put.
+    fn push(&mut self, entry: &Entry) -> bool {
+        let due = self
+            .queued(entry)
+            .is_some_and(|queued| !std::mem::replace(queued, true));
+        if due {
+            self.ready.push_back(entry.key);
+        }
+        due
+    }
+
+    fn has_news(&self) -> bool {
+        self.woken || !self.ready.is_empty()
+    }
+
+    /// Sets a timer; tells whether it is now the first to go off.
+    fn arm(&mut self, key: usize, at: Instant) -> bool {
+        match self.registered.get_mut(&key) {
+            Some(Registered::Timer { armed, .. }) => self.timers.arm(key, armed, at),
+            _ => false,
+        }
     }
 
     /// A timer has gone off: one with a period goes on, from when it should have gone off, and any other is removed.
@@ -313,14 +354,41 @@ impl State {
         let Some(Registered::Timer { armed, period }) = self.registered.get_mut(&key) else {
             return;
         };
-        let (before, period) = (armed.take().unwrap_or(now), *period);
-        let Some(period) = period else {
+        let before = armed.take().unwrap_or(now);
+        let Some(period) = *period else {
             self.registered.remove(&key);
             return;
         };
         let next = before.checked_add(period).filter(|next| *next > now);
         if let Some(next) = next.or_else(|| now.checked_add(period)) {
-            self.timers.arm(key, armed, next);
+            self.arm(key, next);
         }
+    }
+}
+
+/// Who runs the connections while somebody waits for more than one socket: the waiting thread turns the first loop, and
+/// the I/O threads the others.
+#[derive(Clone, Default)]
+struct Drivers(Vec<Arc<Reactor>>);
+
+impl Drivers {
+    fn add(&mut self, reactor: Arc<Reactor>) {
+        if !self.0.iter().any(|known| Arc::ptr_eq(known, &reactor)) {
+            self.0.push(reactor);
+        }
+    }
+
+    /// Blocks until the waiter is notified, or until the deadline.
+    fn wait(&self, waiter: &Arc<Waiter>, deadline: Option<Instant>) {
+        let Some((first, others)) = self.0.split_first() else {
+            waiter.park(deadline);
+            return;
+        };
+        for other in others {
+            other.flush_gathered();
+            other.add_errand();
+        }
+        first.wait(waiter, deadline);
+        others.iter().for_each(|other| other.remove_errand());
     }
 }

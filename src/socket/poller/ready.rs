@@ -1,5 +1,7 @@
 //! What a poller reports: keys, and what can be done with what is registered under them.
 
+use super::super::watch::Readiness;
+
 /// Reports that a list has room for, unless it is told otherwise. What does not fit is reported by the next wait.
 const DEFAULT_CAPACITY: usize = 1024;
 
@@ -7,27 +9,24 @@ const DEFAULT_CAPACITY: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ready {
     key: usize,
-    readable: bool,
-    writable: bool,
-    closed: bool,
+    readiness: Readiness,
     timer: bool,
 }
 
 impl Ready {
-    pub(super) fn new(key: usize, readable: bool, writable: bool, closed: bool) -> Self {
+    pub(super) fn source(key: usize, readiness: Readiness) -> Self {
         Self {
             key,
-            readable,
-            writable,
-            closed,
+            readiness,
             timer: false,
         }
     }
 
     pub(super) fn timer(key: usize) -> Self {
         Self {
+            key,
+            readiness: Readiness::default(),
             timer: true,
-            ..Self::new(key, false, false, false)
         }
     }
 
@@ -40,20 +39,20 @@ impl Ready {
     /// Returns whether `try_recv` has an answer other than "nothing is here".
     #[must_use]
     pub fn is_readable(&self) -> bool {
-        self.readable
+        self.readiness.readable
     }
 
     /// Returns whether `try_send` has an answer other than "nobody can take it now".
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        self.writable
+        self.readiness.writable
     }
 
     /// Returns whether the socket is closed; or, for a descriptor, whether the peer has closed it or it has failed,
     /// which shows when all is read.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.closed
+        self.readiness.closed
     }
 
     /// Returns whether this is a timer that went off.
