@@ -56,9 +56,10 @@ impl Descriptor {
             })
         });
         let raw = descriptor.fd.as_raw_fd();
-        let registered = reactor
-            .registry
-            .register(&mut SourceFd(&raw), Token(descriptor.key), interest);
+        let token = Token(descriptor.key);
+        // A look that fails shall fail now rather than later, when nobody could be told.
+        let registered = (reactor.probe.look(raw, interest))
+            .and_then(|_| reactor.registry.register(&mut SourceFd(&raw), token, interest));
         if registered.is_err() {
             reactor.remove(descriptor.key, &mut None);
         }
@@ -86,7 +87,7 @@ impl Descriptor {
         let unknown = Report {
             readable: true,
             writable: true,
-            closed: true,
+            closed: false,
         };
         report.unwrap_or(unknown).of(interest)
     }

@@ -24,14 +24,30 @@ use crate::{context::Context, reactor::Descriptor};
 /// Waits for many sockets, file descriptors and timers at once.
 ///
 /// Each is registered under a key of your choice, which [`wait`](Self::wait) reports. Readiness is a level, not an edge:
-/// what you leave undone is reported again by the next `wait`, so that there is nothing to be drained, and nothing to be
-/// missed. A wait costs what is ready, not what is registered.
+/// what you leave undone is reported again by the next `wait`, so there is nothing that has to be drained, and nothing
+/// to be missed. A wait costs what is ready, not what is registered.
 ///
-/// The thread that waits runs the connections meanwhile, as one does that waits in `recv`. It holds no socket open: one
-/// whose last handle is dropped is closed, and reported as such until it is removed.
+/// A socket is *readable* if `try_recv` has an answer other than "nothing is here", and *writable* if `try_send` has one
+/// other than "nobody can take it now". For those whose peers or turns differ that means:
 ///
-/// Several threads may wait, and others register and remove meanwhile. All who wait are told of what is ready, so use
-/// `try_recv` if you are not alone: another may have been faster.
+/// | | readable | writable |
+/// |---|---|---|
+/// | [`Req`](crate::Req) | the reply is here, or its peer is lost | it is the turn to ask, and a peer can take the question |
+/// | [`Rep`](crate::Rep) | a request is here | never: each [`Reply`](crate::Reply) knows its own peer |
+/// | [`Router`](crate::Router) | a message is here, or a notice | some peer can take a message, not necessarily yours |
+/// | [`Push`](crate::Push), [`Pull`](crate::Pull) | never; a message is here | a peer can take a message; never |
+/// | any that is closed | always | always |
+///
+/// A report may be spurious: another thread may have been faster, or what came in meant nothing. So use the verbs that do
+/// not wait, and descriptors that do not block. A socket that is not told to be watched for what it is always ready for,
+/// such as an idle `Push` for writing, costs nothing; one that is makes every wait return at once.
+///
+/// The thread that waits runs the connections meanwhile, as one does that waits in `recv`. The poller holds no socket
+/// open: one whose last handle is dropped is closed, and reported as such until it is removed.
+///
+/// Several threads may wait, and others add and remove meanwhile. What is ready is reported to each thread that waits.
+///
+/// To wait in a loop of somebody else's, see [`Notifier`](crate::Notifier).
 ///
 /// ```
 /// use std::time::Duration;
@@ -75,7 +91,7 @@ impl Poller {
         Self::default()
     }
 
-    /// Registers a socket.
+    /// Registers a socket, or a half of one. The same socket may be registered under several keys.
     ///
     /// # Errors
     ///
@@ -89,6 +105,21 @@ impl Poller {
     ///
     /// The poller watches a duplicate, so the original may be closed; but as long as it is registered, the peer of a
     /// pipe or socket does not see it close.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use std::os::unix::net::UnixStream;
+    /// use aqueduct::{Interest, Poller, ReadyList};
+    ///
+    /// let (near, mut far) = UnixStream::pair()?;
+    /// let poller = Poller::new();
+    /// poller.add_fd(&near, 7, Interest::READABLE)?;
+    /// far.write_all(b"x")?;
+    /// let mut ready = ReadyList::default();
+    /// poller.wait(&mut ready, None);
+    /// assert!(ready.iter().all(|ready| ready.key() == 7 && ready.is_readable()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///

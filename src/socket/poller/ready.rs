@@ -5,7 +5,8 @@ use super::super::watch::Readiness;
 /// Reports that a list has room for, unless it is told otherwise. What does not fit is reported by the next wait.
 const DEFAULT_CAPACITY: usize = 1024;
 
-/// Something that is ready.
+/// Something that is ready: what is registered under this key can be used without waiting, though somebody else may be
+/// faster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ready {
     key: usize,
@@ -36,20 +37,20 @@ impl Ready {
         self.key
     }
 
-    /// Returns whether `try_recv` has an answer other than "nothing is here".
+    /// Returns whether something can be received or read; [`Poller`](crate::Poller) says what that means.
     #[must_use]
     pub fn is_readable(&self) -> bool {
         self.readiness.readable
     }
 
-    /// Returns whether `try_send` has an answer other than "nobody can take it now".
+    /// Returns whether something can be sent or written; [`Poller`](crate::Poller) says what that means.
     #[must_use]
     pub fn is_writable(&self) -> bool {
         self.readiness.writable
     }
 
-    /// Returns whether the socket is closed; or, for a descriptor, whether the peer has closed it or it has failed,
-    /// which shows when all is read.
+    /// Returns whether the socket is closed; or, for a descriptor, whether its peer has closed it, perhaps for one
+    /// direction only, or it has failed. What had come in before can still be read. It is reported until it is removed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.readiness.closed
