@@ -151,10 +151,11 @@ fn a_notifier_does_not_keep_a_socket_open() {
     let (push, pull) = (Push::new(), Pull::new());
     marry(&push, &pull, Transport::Tcp);
     let notifier = Notifier::new(&pull, Interest::READABLE).unwrap();
+    let monitor = push.monitor();
     drop(pull);
     assert!(is_readable(&notifier));
-    eventually("the peer knows", || {
-        push.stats().peers.iter().all(|peer| peer.info.is_none())
+    await_event(&monitor, "the end of the connection", |event| {
+        matches!(event, Event::Disconnected { .. }).then_some(())
     });
 }
 

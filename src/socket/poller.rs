@@ -35,12 +35,12 @@ use crate::{context::Context, reactor::Descriptor};
 /// | [`Req`](crate::Req) | the reply is here, or its peer is lost | it is the turn to ask, and a peer can take the question |
 /// | [`Rep`](crate::Rep) | a request is here | never: each [`Reply`](crate::Reply) knows its own peer |
 /// | [`Router`](crate::Router) | a message is here, or a notice | some peer can take a message, not necessarily yours |
-/// | [`Push`](crate::Push), [`Pull`](crate::Pull) | never; a message is here | a peer can take a message; never |
-/// | any that is closed | always | always |
+/// | any other | a message is here, if it receives at all | a peer can take a message, if it sends at all |
+/// | a closed one | always | always |
 ///
 /// A report may be spurious: another thread may have been faster, or what came in meant nothing. So use the verbs that do
-/// not wait, and descriptors that do not block. A socket that is not told to be watched for what it is always ready for,
-/// such as an idle `Push` for writing, costs nothing; one that is makes every wait return at once.
+/// not wait, and descriptors that do not block. And what is ready most of the time, as many a socket is for writing, ends
+/// every wait at once: [`modify`](Self::modify) it to watch for that only while you have something to send.
 ///
 /// The thread that waits runs the connections meanwhile, as one does that waits in `recv`. The poller holds no socket
 /// open: one whose last handle is dropped is closed, and reported as such until it is removed.
