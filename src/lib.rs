@@ -45,6 +45,9 @@
 //! runs on any executor; likewise for [`recv`](Pull::recv). Sockets are `Clone + Send + Sync`: use one from as many
 //! threads and tasks as you like.
 //!
+//! A [`Poller`] waits for many sockets, file descriptors and timers at once. A [`Notifier`] is a socket as a file
+//! descriptor, for an event loop of your own.
+//!
 //! # Back-pressure and what becomes of messages
 //!
 //! Queues are bounded, by default to 1,000 messages and 64 MiB for each peer. When all are full, `send` waits: nothing
@@ -57,7 +60,7 @@
 //! # The layers
 //!
 //! ```text
-//!   Push, Pull, Monitor    socket     the verbs, one lock, and those who wait
+//!   Push, Pull, Poller     socket     the verbs, one lock, and those who wait
 //!                          pattern    who gets the next message: one page for each socket type
 //!   Message, Frame         pipe       a pair of bounded queues for each peer, where both halves meet
 //!                          zmtp       bytes of one peer into messages and back; knows no clock and no stream

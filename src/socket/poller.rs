@@ -4,7 +4,7 @@
 mod descriptor;
 mod queue;
 mod ready;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
 
 #[cfg(unix)]

@@ -300,6 +300,12 @@ impl Queue {
         fire_signals(signal);
     }
 
+    /// Tells whether a thread sleeps here, or is about to.
+    #[cfg(test)]
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.state.lock().waiters.is_empty()
+    }
+
     /// Returns how often anything was looked at.
     #[cfg(test)]
     pub(super) fn looks(&self) -> usize {

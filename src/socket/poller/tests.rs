@@ -1,5 +1,6 @@
 //! What only the inside of a poller shows: how much it looks at, and what its timers do as time passes.
 
+use std::io::Write;
 use std::os::unix::net::UnixStream;
 
 use super::*;
@@ -9,6 +10,8 @@ use crate::{Pull, Push};
 const IDLE: usize = 1000;
 const IDLE_FDS: usize = 50;
 const BUSY: usize = usize::MAX;
+/// Never reached unless something is broken.
+const LONG: Duration = Duration::from_secs(20);
 
 #[test]
 fn a_wait_looks_at_what_is_ready_and_not_at_what_is_registered() {
@@ -31,7 +34,7 @@ fn a_wait_looks_at_what_is_ready_and_not_at_what_is_registered() {
     assert_eq!(at_first, IDLE + IDLE_FDS + 1, "what is new is looked at once");
     for at in 0..100_usize {
         push.send(at.to_string()).unwrap();
-        assert_eq!(poller.wait(&mut ready, None), 1);
+        assert_eq!(poller.wait(&mut ready, Some(LONG)), 1);
         assert_eq!(busy.try_recv().unwrap(), at.to_string());
     }
     // Once because it was ready before and may still be, and once because it was told.
@@ -71,6 +74,39 @@ fn a_peer_that_left_is_forgotten_when_only_a_poller_found_its_pipe_empty() {
     assert_eq!(pull.0.0.state.lock().pipes.len(), 1, "it was not looked at again");
     assert_eq!(poller.wait(&mut ready, Some(Duration::ZERO)), 0);
     assert_eq!(pull.0.0.state.lock().pipes.len(), 0);
+}
+
+#[test]
+fn a_thread_that_sleeps_learns_of_what_is_added_changed_or_asked() {
+    let (push, pull) = (Push::new(), Pull::new());
+    push.connect(pull.bind("inproc://for-who-sleeps").unwrap())
+        .unwrap();
+    let poller = Poller::new();
+    let wakes_a_sleeper = |key: Option<usize>, act: &dyn Fn()| {
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| {
+                let mut ready = ReadyList::default();
+                poller.wait(&mut ready, None);
+                ready.iter().map(Ready::key).next()
+            });
+            while !poller.queue.is_awaited() {
+                std::thread::yield_now();
+            }
+            act();
+            assert_eq!(sleeper.join().unwrap(), key);
+        });
+    };
+    wakes_a_sleeper(Some(1), &|| poller.add_timer(1, Duration::ZERO).unwrap());
+    wakes_a_sleeper(None, &|| poller.wake());
+    poller.add(&push, 2, Interest::READABLE).unwrap();
+    wakes_a_sleeper(Some(2), &|| poller.modify(2, Interest::WRITABLE).unwrap());
+    assert!(poller.remove(2));
+    push.send("hello").unwrap();
+    wakes_a_sleeper(Some(3), &|| poller.add(&pull, 3, Interest::READABLE).unwrap());
+    assert!(poller.remove(3));
+    let (near, far) = UnixStream::pair().unwrap();
+    poller.add_fd(&near, 4, Interest::READABLE).unwrap();
+    wakes_a_sleeper(Some(4), &|| (&far).write_all(b"x").unwrap());
 }
 
 fn due(queue: &Queue, now: Instant) -> Vec<usize> {
