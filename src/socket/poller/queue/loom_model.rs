@@ -77,7 +77,7 @@ fn queue_of(stores: &[&Arc<Store>]) -> Arc<Queue> {
 }
 
 #[test]
-fn loom_what_becomes_ready_ends_the_wait_and_what_is_left_ends_the_next() {
+fn what_becomes_ready_ends_the_wait_and_what_is_left_ends_the_next() {
     loom::model(|| {
         let store = Arc::new(Store::default());
         let queue = queue_of(&[&store]);
@@ -99,7 +99,7 @@ fn loom_what_becomes_ready_ends_the_wait_and_what_is_left_ends_the_next() {
 }
 
 #[test]
-fn loom_two_who_wait_are_both_served() {
+fn two_who_wait_are_both_served() {
     loom::model(|| {
         let stores = [Arc::new(Store::default()), Arc::new(Store::default())];
         let queue = queue_of(&[&stores[0], &stores[1]]);
@@ -116,7 +116,7 @@ fn loom_two_who_wait_are_both_served() {
 }
 
 #[test]
-fn loom_a_removed_entry_leaves_nothing_behind() {
+fn a_removed_entry_leaves_nothing_behind() {
     loom::model(|| {
         let store = Arc::new(Store::default());
         let queue = queue_of(&[&store]);
