@@ -17,8 +17,8 @@ use std::thread;
 use std::time::Duration;
 
 use aqueduct::{
-    Context, Dealer, Interest, Notifier, Pair, PollError, Pollable, Poller, Pull, Push, Ready, ReadyList,
-    Rep, Req, ReqRecvError, Router, RouterEvent, RoutingId,
+    Context, Dealer, Interest, Notifier, Pair, PollError, Pollable, Poller, Pub, Pull, Push, Ready,
+    ReadyList, Rep, Req, ReqRecvError, Router, RouterEvent, RoutingId, Sub, XPub,
 };
 use support::*;
 
@@ -279,6 +279,27 @@ fn a_notice_makes_a_router_readable() {
         dealer.bind(&endpoint).unwrap();
         assert!(wait(&poller)[0].is_readable(), "over {transport:?}");
         assert!(matches!(router.try_recv_event(), Ok(RouterEvent::Connected(_))));
+    }
+}
+
+#[test]
+fn a_sub_is_readable_by_what_it_subscribed_to_and_an_xpub_by_what_others_do() {
+    for transport in Transport::ALL {
+        let (xpub, sub) = (XPub::new(), Sub::new());
+        let (subscriptions, messages) = (watching(&xpub, READ), watching(&sub, READ));
+        sub.connect(xpub.bind(transport.anywhere()).unwrap()).unwrap();
+        assert!(look(&subscriptions).is_empty() && look(&messages).is_empty());
+        sub.subscribe("weather").unwrap();
+        settles_at(&subscriptions, true, false);
+        xpub.try_recv().unwrap();
+        assert!(look(&subscriptions).is_empty());
+        xpub.send("sport").unwrap();
+        xpub.send("weather: rain").unwrap();
+        settles_at(&messages, true, false);
+        assert_eq!(sub.try_recv().unwrap(), "weather: rain");
+        assert!(look(&messages).is_empty());
+        let publisher = Pub::new();
+        assert!(wait(&watching(&publisher, WRITE))[0].is_writable());
     }
 }
 

@@ -262,11 +262,14 @@ impl<P: Pattern> pipe::Owner for Core<P> {
 
     fn activate_write(self: Arc<Self>, pipe: usize) {
         let mut state = self.state.lock();
-        state.pattern.activate_write(pipe);
+        let State { pattern, pipes, .. } = &mut *state;
+        pattern.activate_write(pipe, pipes);
         let stranded = state.stranded_senders();
         let signal = state.senders.tell_one();
         let closing = state.phase == Phase::Closing;
+        let aftermath = state.take_aftermath();
         drop(state);
+        self.settle(aftermath);
         fire_signals(signal);
         fire_signals(stranded);
         if closing {

@@ -35,6 +35,7 @@ use crate::{context::Context, reactor::Descriptor};
 /// | [`Req`](crate::Req) | the reply is here, or its peer is lost | it is the turn to ask, and a peer can take the question |
 /// | [`Rep`](crate::Rep) | a request is here | never: each [`Reply`](crate::Reply) knows its own peer |
 /// | [`Router`](crate::Router) | a message is here, or a notice | some peer can take a message, not necessarily yours |
+/// | [`Pub`](crate::Pub), [`XPub`](crate::XPub) | for an `XPub`: an event is here | always, even if a policy makes some topic wait |
 /// | any other | a message is here, if it receives at all | a peer can take a message, if it sends at all |
 /// | a closed one | always | always |
 ///

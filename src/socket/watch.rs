@@ -150,12 +150,6 @@ pub trait Sealed {
 /// What there is to watch of a socket: not the handle, so that the socket is closed with the last handle all the same.
 pub struct Watched(pub(super) Arc<dyn Watch>);
 
-impl<P: Pattern> From<&Arc<Core<P>>> for Watched {
-    fn from(core: &Arc<Core<P>>) -> Self {
-        Self(Arc::clone(core) as _)
-    }
-}
-
 impl std::fmt::Debug for Watched {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Watched").finish_non_exhaustive()
@@ -167,7 +161,7 @@ macro_rules! pollable {
     ($socket:ident) => {
         impl $crate::socket::watch::Sealed for $socket {
             fn watched(&self) -> $crate::socket::watch::Watched {
-                (&self.0.0).into()
+                $crate::socket::watch::Watched(::std::sync::Arc::clone(&self.0.0) as _)
             }
         }
 
