@@ -45,6 +45,9 @@
 //! runs on any executor; likewise for [`recv`](Pull::recv). Sockets are `Clone + Send + Sync`: use one from as many
 //! threads and tasks as you like.
 //!
+//! A [`Poller`] waits for many sockets, file descriptors and timers at once. A [`Notifier`] is a socket as a file
+//! descriptor, for an event loop of your own.
+//!
 //! # Back-pressure and what becomes of messages
 //!
 //! Queues are bounded, by default to 1,000 messages and 64 MiB for each peer. When all are full, `send` waits: nothing
@@ -57,7 +60,7 @@
 //! # The layers
 //!
 //! ```text
-//!   Push, Pull, Monitor    socket     the verbs, one lock, and those who wait
+//!   Push, Pull, Poller     socket     the verbs, one lock, and those who wait
 //!                          pattern    who gets the next message: one page for each socket type
 //!   Message, Frame         pipe       a pair of bounded queues for each peer, where both halves meet
 //!                          zmtp       bytes of one peer into messages and back; knows no clock and no stream
@@ -117,8 +120,8 @@ mod zmtp;
 pub use context::Context;
 pub use endpoint::{Endpoint, Host, IntoEndpoint, IpcEndpoint, TcpEndpoint};
 pub use error::{
-    BindError, ConnectError, DetachError, DisconnectReason, EndpointError, PropertyError, RecvError,
-    ReplyError, ReqRecvError, ReqSendError, RequestError, RouteError, SendError, SubscribeError,
+    BindError, ConnectError, DetachError, DisconnectReason, EndpointError, PollError, PropertyError,
+    RecvError, ReplyError, ReqRecvError, ReqSendError, RequestError, RouteError, SendError, SubscribeError,
     TryRecvError, TryRouteError, TrySendError, WaitError,
 };
 pub use message::{Frame, INLINE_CAPACITY, Message};
@@ -126,10 +129,12 @@ pub use monitor::Event;
 pub use options::{Keepalive, SlowPolicy, Verbosity};
 pub use pattern::{RouterEvent, SubscriberId, XPubEvent};
 pub use peer::{PeerInfo, RoutingId, SocketType};
+#[cfg(unix)]
+pub use socket::Notifier;
 pub use socket::{
-    Buildable, Builder, Dealer, DealerReceiver, DealerSender, Monitor, Pair, PairReceiver, PairSender, Pub,
-    Pull, Push, Rep, Reply, Req, Router, RouterReceiver, RouterSender, Sub, TryReplyError, XPub,
-    XPubReceiver, XPubSender, XSub, XSubReceiver, XSubSender,
+    Buildable, Builder, Dealer, DealerReceiver, DealerSender, Interest, Monitor, Pair, PairReceiver,
+    PairSender, Pollable, Poller, Pub, Pull, Push, Ready, ReadyList, Rep, Reply, Req, Router, RouterReceiver,
+    RouterSender, Sub, TryReplyError, XPub, XPubReceiver, XPubSender, XSub, XSubReceiver, XSubSender,
 };
 pub use stats::{CloseReport, Count, DropReason, Drops, PeerStats, SocketStats, Traffic};
 

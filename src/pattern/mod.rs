@@ -90,6 +90,9 @@ pub(crate) trait Pattern: Default + Send + 'static {
     /// each of them is told whenever anything changes.
     const ADDRESSED: bool = false;
 
+    /// Whether sending lets receive, and receiving lets send: then each concerns those who wait for the other.
+    const IN_TURNS: bool = false;
+
     /// What is sent: a message, and to whom if the sender says so.
     type Out: Send + 'static;
 
@@ -168,6 +171,18 @@ pub(crate) trait Pattern: Default + Send + 'static {
     fn can_recv(&mut self, pipes: &mut Pipes) -> bool {
         let _ = pipes;
         false
+    }
+
+    /// Tells whether it is worthwhile to send, for who does not wait. It is not where sending would only be refused,
+    /// which whoever does wait has to learn.
+    fn is_writable(&mut self, pipes: &mut Pipes) -> bool {
+        self.can_send(pipes)
+    }
+
+    /// Tells whether it is worthwhile to receive, for who does not wait. It is not where receiving would only bring word
+    /// that there is nothing to wait for.
+    fn is_readable(&mut self, pipes: &mut Pipes) -> bool {
+        self.can_recv(pipes)
     }
 }
 

@@ -164,9 +164,17 @@ impl Pipes {
         self.ends.get_mut(key).is_some_and(PipeEnd::is_writable)
     }
 
-    /// Tells whether a pipe has a message now. One that has none will be activated.
+    /// Tells whether a pipe has a message now. One that has none will be activated; one that is closed and empty is
+    /// noted as finished.
     pub(crate) fn is_readable(&mut self, key: usize) -> bool {
-        self.ends.get_mut(key).is_some_and(PipeEnd::is_readable)
+        let Some(end) = self.ends.get_mut(key) else {
+            return false;
+        };
+        let readable = end.is_readable();
+        if !readable && end.is_finished() {
+            self.effects.finished.push(key);
+        }
+        readable
     }
 
     /// Has the socket end the connection of a pipe. One to an endpoint connected to will be made again.

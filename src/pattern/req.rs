@@ -164,6 +164,7 @@ impl ReqPattern {
 impl Pattern for ReqPattern {
     const TYPE: SocketType = SocketType::Req;
     const RECEIVES: bool = true;
+    const IN_TURNS: bool = true;
     type Out = Ask;
     type In = Heard;
 
@@ -257,6 +258,16 @@ impl Pattern for ReqPattern {
 
     fn can_recv(&mut self, pipes: &mut Pipes) -> bool {
         self.asked.as_ref().is_none_or(|asked| asked.lost) || self.inbound.can_recv(pipes)
+    }
+
+    fn is_writable(&mut self, pipes: &mut Pipes) -> bool {
+        let turn = self.asked.is_none() || (self.options.relaxed && !self.is_engaged());
+        turn && self.out.can_send(pipes)
+    }
+
+    fn is_readable(&mut self, pipes: &mut Pipes) -> bool {
+        let asked = self.asked.as_ref().filter(|asked| asked.ticket.is_none());
+        asked.is_some_and(|asked| asked.lost || self.inbound.can_recv(pipes))
     }
 }
 
