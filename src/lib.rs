@@ -127,8 +127,9 @@ pub use options::Keepalive;
 pub use pattern::RouterEvent;
 pub use peer::{PeerInfo, RoutingId, SocketType};
 pub use socket::{
-    Buildable, Builder, Dealer, DealerReceiver, DealerSender, Monitor, Pair, PairReceiver, PairSender, Pull,
-    Push, Rep, Reply, Req, Router, RouterReceiver, RouterSender, TryReplyError,
+    Buildable, Builder, CallbackPanic, Dealer, DealerReceiver, DealerSender, Monitor, Pair, PairReceiver,
+    PairSender, Pull, Push, Registration, Rep, Reply, Req, Router, RouterReceiver, RouterSender,
+    TryReplyError,
 };
 pub use stats::{CloseReport, Count, DropReason, Drops, PeerStats, SocketStats, Traffic};
 

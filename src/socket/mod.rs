@@ -6,6 +6,7 @@
 //! are the verbs that make sense for it; the verbs themselves are written once.
 
 mod builder;
+mod callback;
 mod closing;
 mod core;
 mod dealer;
@@ -22,6 +23,7 @@ mod verbs;
 mod waiters;
 
 pub use builder::{Buildable, Builder};
+pub use callback::{CallbackPanic, Registration};
 pub use dealer::{Dealer, DealerReceiver, DealerSender};
 pub use monitor::Monitor;
 pub use pair::{Pair, PairReceiver, PairSender};

@@ -1,9 +1,11 @@
 //! The face of ROUTER.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::builder::Builder;
+use super::callback::Registration;
 use super::closing::Handle;
 use super::core::{Core, Unsent, deadline};
 use super::verbs::{common_verbs, halves};
@@ -265,6 +267,35 @@ macro_rules! recv_routed_verbs {
                         return Ok((id, message));
                     }
                 }
+            }
+
+            /// Has a function called with each message that comes and the id of its sender, by a thread of its own, as
+            /// long as the [`Registration`] lives. Notices are passed over.
+            ///
+            /// # Errors
+            ///
+            /// The system gives no thread.
+            pub fn on_message(
+                &self,
+                mut callback: impl FnMut(RoutingId, Message) + Send + 'static,
+            ) -> io::Result<Registration> {
+                self.0.register(
+                    |core| core.try_recv_message(),
+                    move |(id, message)| callback(id, message),
+                )
+            }
+
+            /// Has a function called with each message or notice that comes, by a thread of its own, as long as the
+            /// [`Registration`] lives.
+            ///
+            /// # Errors
+            ///
+            /// The system gives no thread.
+            pub fn on_event(
+                &self,
+                callback: impl FnMut(RouterEvent) + Send + 'static,
+            ) -> io::Result<Registration> {
+                self.0.register(|core| core.recv_now(), callback)
             }
 
             /// Receives the next message or, if the option [`notices`](crate::Builder::notices) is set, the next notice
