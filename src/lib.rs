@@ -45,6 +45,10 @@
 //! runs on any executor; likewise for [`recv`](Pull::recv). Sockets are `Clone + Send + Sync`: use one from as many
 //! threads and tasks as you like.
 //!
+//! Beside the verbs there are callbacks: [`on_message`](Pull::on_message) has a function called with each message, until
+//! the [`Registration`] is dropped. With the feature `futures`, `stream()` and `sink()` return a `Stream` of what a socket
+//! receives and a `Sink` for what it sends.
+//!
 //! # Back-pressure and what becomes of messages
 //!
 //! Queues are bounded, by default to 1,000 messages and 64 MiB for each peer. When all are full, `send` waits: nothing
@@ -131,6 +135,8 @@ pub use socket::{
     PairSender, Pull, Push, Registration, Rep, Reply, Req, Router, RouterReceiver, RouterSender,
     TryReplyError,
 };
+#[cfg(feature = "futures")]
+pub use socket::{RecvStream, SendSink};
 pub use stats::{CloseReport, Count, DropReason, Drops, PeerStats, SocketStats, Traffic};
 
 /// The claims that the fuzzers check; not part of the library.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::builder::Builder;
-use super::callback::message_callback;
 use super::closing::Handle;
 use super::verbs::{common_verbs, halves, recv_verbs, recv_with_peer_verbs, send_verbs};
 use crate::pattern::DealerPattern;
@@ -38,13 +37,11 @@ common_verbs!(Dealer, DealerPattern);
 send_verbs!(Dealer);
 recv_verbs!(Dealer);
 recv_with_peer_verbs!(Dealer);
-message_callback!(Dealer);
 
 halves!(Dealer(DealerPattern) => DealerSender, DealerReceiver);
 send_verbs!(DealerSender);
 recv_verbs!(DealerReceiver);
 recv_with_peer_verbs!(DealerReceiver);
-message_callback!(DealerReceiver);
 
 impl Builder<Dealer> {
     /// Whether an empty message is sent to each peer as soon as it is connected, so that a ROUTER learns of this socket

@@ -19,8 +19,11 @@ mod push;
 mod rep;
 mod req;
 mod router;
+#[cfg(feature = "futures")]
+mod streams;
 mod verbs;
 mod waiters;
+mod waiting;
 
 pub use builder::{Buildable, Builder};
 pub use callback::{CallbackPanic, Registration};
@@ -32,3 +35,5 @@ pub use push::Push;
 pub use rep::{Rep, Reply, TryReplyError};
 pub use req::Req;
 pub use router::{Router, RouterReceiver, RouterSender};
+#[cfg(feature = "futures")]
+pub use streams::{RecvStream, SendSink};

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::callback::message_callback;
 use super::closing::Handle;
 use super::verbs::{common_verbs, halves, recv_verbs, recv_with_peer_verbs, send_verbs};
 use crate::pattern::PairPattern;
@@ -37,10 +36,8 @@ common_verbs!(Pair, PairPattern);
 send_verbs!(Pair);
 recv_verbs!(Pair);
 recv_with_peer_verbs!(Pair);
-message_callback!(Pair);
 
 halves!(Pair(PairPattern) => PairSender, PairReceiver);
 send_verbs!(PairSender);
 recv_verbs!(PairReceiver);
 recv_with_peer_verbs!(PairReceiver);
-message_callback!(PairReceiver);

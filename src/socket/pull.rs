@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::callback::message_callback;
 use super::closing::Handle;
 use super::verbs::{common_verbs, recv_verbs, recv_with_peer_verbs};
 use crate::pattern::PullPattern;
@@ -31,4 +30,3 @@ pub struct Pull(pub(super) Arc<Handle<PullPattern>>);
 common_verbs!(Pull, PullPattern);
 recv_verbs!(Pull);
 recv_with_peer_verbs!(Pull);
-message_callback!(Pull);

@@ -149,6 +149,12 @@ impl Rep {
         })
     }
 
+    /// Returns a stream of the requests that come, each with the right to answer it. With the feature `futures`.
+    #[cfg(feature = "futures")]
+    pub fn stream(&self) -> crate::RecvStream<(Message, Reply)> {
+        self.0.stream(take_request)
+    }
+
     fn open(&self, received: ((Message, ReplyTo), Arc<PeerInfo>)) -> (Message, Reply) {
         open(&self.0.0, received)
     }

@@ -218,6 +218,13 @@ macro_rules! route_verbs {
                 let sent = self.0.0.send_async(&mut out).await;
                 sent.map_err(|why| why.into_route_error(out))
             }
+
+            /// Returns a sink that sends each message that it is fed to the peer with the id beside it. While a peer's
+            /// queue is full, no other gets a message through this sink. With the feature `futures`.
+            #[cfg(feature = "futures")]
+            pub fn sink(&self) -> crate::SendSink<(RoutingId, Message), RouteError> {
+                self.0.sink(Unsent::into_route_error)
+            }
         }
     };
 }
@@ -296,6 +303,19 @@ macro_rules! recv_routed_verbs {
                 callback: impl FnMut(RouterEvent) + Send + 'static,
             ) -> io::Result<Registration> {
                 self.0.register(|core| core.recv_now(), callback)
+            }
+
+            /// Returns a stream of the messages that come, each with the id of its sender; notices are passed over. With
+            /// the feature `futures`.
+            #[cfg(feature = "futures")]
+            pub fn stream(&self) -> crate::RecvStream<(RoutingId, Message)> {
+                self.0.stream(|core| core.try_recv_message())
+            }
+
+            /// Returns a stream of the messages and notices that come. With the feature `futures`.
+            #[cfg(feature = "futures")]
+            pub fn event_stream(&self) -> crate::RecvStream<RouterEvent> {
+                self.0.stream(|core| core.recv_now())
             }
 
             /// Receives the next message or, if the option [`notices`](crate::Builder::notices) is set, the next notice
