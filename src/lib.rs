@@ -132,8 +132,9 @@ pub use pattern::RouterEvent;
 pub use peer::{PeerInfo, RoutingId, SocketType};
 pub use socket::{
     Buildable, Builder, CallbackPanic, Dealer, DealerReceiver, DealerSender, Monitor, Pair, PairReceiver,
-    PairSender, Pull, Push, Registration, Rep, Reply, Req, Router, RouterReceiver, RouterSender,
-    TryReplyError,
+    PairSender, Proxy, ProxyCapture, ProxyControl, ProxyEnd, ProxyReport, ProxySocket, ProxyStats, Pull,
+    Push, Registration, Rep, Reply, Req, Router, RouterReceiver, RouterSender, RunningProxy, TryReplyError,
+    proxy,
 };
 #[cfg(feature = "futures")]
 pub use socket::{RecvStream, SendSink};

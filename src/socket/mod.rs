@@ -14,6 +14,7 @@ mod endpoints;
 mod hooks;
 mod monitor;
 mod pair;
+mod proxy;
 mod pull;
 mod push;
 mod rep;
@@ -30,6 +31,9 @@ pub use callback::{CallbackPanic, Registration};
 pub use dealer::{Dealer, DealerReceiver, DealerSender};
 pub use monitor::Monitor;
 pub use pair::{Pair, PairReceiver, PairSender};
+pub use proxy::{
+    Proxy, ProxyCapture, ProxyControl, ProxyEnd, ProxyReport, ProxySocket, ProxyStats, RunningProxy, proxy,
+};
 pub use pull::Pull;
 pub use push::Push;
 pub use rep::{Rep, Reply, TryReplyError};
