@@ -47,7 +47,7 @@
 //!
 //! Beside the verbs there are callbacks: [`on_message`](Pull::on_message) has a function called with each message, until
 //! the [`Registration`] is dropped. With the feature `futures`, `stream()` and `sink()` return a `Stream` of what a socket
-//! receives and a `Sink` for what it sends.
+//! receives and a `Sink` for what it sends. A [`Proxy`] joins two sockets and passes on what comes.
 //!
 //! # Back-pressure and what becomes of messages
 //!

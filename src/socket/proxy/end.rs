@@ -17,10 +17,12 @@ use crate::socket::waiters::{Signal, Waiters};
 use crate::socket::waiting::PassOn;
 use crate::socket::{Dealer, Pair, Pull, Push, Router};
 
-/// A socket that a [`Proxy`](crate::Proxy) can pass messages on from, or to, or both.
+/// A socket that a [`Proxy`](crate::Proxy) can pass messages on from, or to, or both: a type of this crate whose messages
+/// need no turns.
 pub trait ProxySocket: Sealed {}
 
-/// A socket that takes a copy of each message that a [`Proxy`](crate::Proxy) passes on.
+/// A socket that can take a copy of each message that a [`Proxy`](crate::Proxy) passes on: one that sends without an
+/// address.
 pub trait ProxyCapture: SealedCapture {}
 
 /// Keeps [`ProxySocket`] to the types of this crate.

@@ -127,6 +127,7 @@ impl Steering {
         }
         // No control may hold up the end: whatever happens to the proxy now, it is over.
         self.mode.store(Mode::Stopped as u8, Ordering::Release);
+        *self.waiter.lock() = None;
         let _turn = self.turn.lock();
         let returned = lanes.iter_mut().filter_map(Lane::give_up).collect();
         self.publish(&lanes);
@@ -152,9 +153,15 @@ impl Steering {
 
     /// Waits until one of the ways may have what it lacked.
     fn wait(&self, lanes: &mut [Lane; 2], ways: [bool; 2], lacks: [Option<Step>; 2], waiter: &Arc<Waiter>) {
-        let places = lanes.iter().zip(lacks);
-        let places = places.filter_map(|(lane, lack)| lane.place_to_wait(lack?));
-        let seats: Vec<_> = places.map(|(end, set)| Seat::take(end, set, waiter)).collect();
+        let lacking = lanes.iter().zip(lacks);
+        let places = lacking.filter_map(|(lane, lack)| lane.place_to_wait(lack?));
+        let mut seats: Vec<_> = places.map(|(end, set)| Seat::take(end, set, waiter)).collect();
+        // A socket that we want nothing of now may be closed.
+        for end in lanes.iter().flat_map(Lane::ends) {
+            if !seats.iter().any(|seat| Arc::ptr_eq(&seat.end, end)) {
+                seats.push(Seat::take(end, Set::Watchers, waiter));
+            }
+        }
         // What happened before we joined would not be told to us.
         if self.turn(lanes, ways) == lacks && self.mode() == Mode::Running {
             let deadline = lanes.iter().filter_map(Lane::deadline).min();
