@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use aqueduct::{
-    Dealer, Event, Message, Pair, Pull, Push, Registration, Rep, Req, Router, RouterEvent, RoutingId,
+    Dealer, Event, Message, Pair, Pull, Push, Registration, Rep, Req, Router, RouterEvent, RoutingId, Sub,
+    XPub,
 };
 use support::{
     A_WHILE, LONG, Transport, await_end, await_event, eventually, marry, recv, recv_texts, send_all, text,
@@ -356,6 +357,26 @@ fn a_router_is_called_with_messages_or_with_all_that_happens() {
     assert_eq!(next(&log), RouterEvent::Disconnected(id));
     registration.unwrap().stop().unwrap();
     drop(sender);
+}
+
+#[test]
+fn an_event_bus_is_subscribers_with_callbacks() {
+    let publisher = XPub::new();
+    let endpoint = publisher.bind(Transport::Tcp.anywhere()).unwrap();
+    let (asked, requests) = mpsc::channel();
+    let listening = publisher.on_message(move |event| asked.send(event.into_message()).unwrap());
+    let subscriber = Sub::new();
+    subscriber.connect(&endpoint).unwrap();
+    subscriber.subscribe("door").unwrap();
+    assert_eq!(next(&requests), "\u{1}door");
+    let (seen, log) = mpsc::channel();
+    let registration = subscriber.on_message(move |message| seen.send(text(&message)).unwrap());
+    for event in ["window opened", "door opened", "door closed"] {
+        publisher.send(event).unwrap();
+    }
+    assert_eq!([next(&log), next(&log)], ["door opened", "door closed"]);
+    registration.unwrap().stop().unwrap();
+    listening.unwrap().stop().unwrap();
 }
 
 #[test]

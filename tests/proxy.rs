@@ -13,8 +13,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use aqueduct::{
-    Context, Count, Dealer, Endpoint, Message, Pair, Proxy, ProxyControl, ProxyReport, ProxyStats, Pull,
-    Push, Registration, Rep, Req, Router, RoutingId, RunningProxy, proxy,
+    Context, Count, Dealer, Endpoint, Message, Pair, Proxy, ProxyControl, ProxyReport, ProxyStats, Pub, Pull,
+    Push, Registration, Rep, Req, Router, RoutingId, RunningProxy, Sub, XPub, XSub, proxy,
 };
 use support::*;
 
@@ -559,6 +559,39 @@ fn a_flood_one_way_does_not_starve_the_other() {
     // The drain may have gone when a message had just been taken for it.
     let lost = stats.frontend.received.messages - stats.backend.sent.messages;
     assert_eq!(lost, returned.len() as u64);
+}
+
+#[test]
+fn a_forwarder_brings_subscriptions_one_way_and_messages_the_other() {
+    for transport in Transport::ALL {
+        let (front, back) = (XSub::new(), XPub::new());
+        let publishers = front.bind(transport.anywhere()).unwrap();
+        let subscribers = back.bind(transport.anywhere()).unwrap();
+        let (capture, log) = (Pub::new(), Sub::new());
+        log.subscribe("").unwrap();
+        log.connect(capture.bind(transport.anywhere()).unwrap()).unwrap();
+        capture.wait_for_subscribers("", 1, LONG).unwrap();
+        let running = Proxy::new(&front, &back).capture(&capture).spawn().unwrap();
+        let (one, other) = (Pub::new(), Pub::new());
+        one.connect(&publishers).unwrap();
+        other.connect(&publishers).unwrap();
+        let subscriber = Sub::new();
+        subscriber.connect(&subscribers).unwrap();
+        subscriber.subscribe("weather").unwrap();
+        one.wait_for_subscribers("weather", 1, LONG).unwrap();
+        other.wait_for_subscribers("weather", 1, LONG).unwrap();
+        other.send("sports: nil all").unwrap();
+        one.send("weather: fair").unwrap();
+        assert_eq!(subscriber.recv_timeout(LONG).unwrap(), "weather: fair");
+        for said in ["\u{1}weather", "weather: fair"] {
+            assert_eq!(log.recv_timeout(LONG).unwrap(), said);
+        }
+        let stats = running.stop().stats;
+        assert_eq!(stats.backend.received, count(1, ["\u{1}weather"]));
+        assert_eq!(stats.backend.sent, count(1, ["weather: fair"]));
+        assert_eq!((stats.captured, stats.capture_dropped), (2, 0));
+        assert_adds_up(&stats);
+    }
 }
 
 #[test]

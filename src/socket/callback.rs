@@ -239,19 +239,19 @@ fn next<P: Pattern, T>(
     received.flatten()
 }
 
-/// Gives a type `on_message`; what it is called with is what its pattern receives, if that is a message.
+/// Gives a type `on_message`, for what its pattern receives.
 macro_rules! message_callback {
-    ($socket:ident) => {
+    ($socket:ident => $received:ty, $name:literal) => {
         impl $socket {
-            /// Has a function called with each message that comes, by a thread of its own, as long as the
-            /// [`Registration`](crate::Registration) lives.
+            #[doc = concat!("Has a function called with each ", $name, " that comes, by a thread of its own, as long as")]
+            /// the [`Registration`](crate::Registration) lives.
             ///
             /// # Errors
             ///
             /// The system gives no thread.
             pub fn on_message(
                 &self,
-                callback: impl FnMut($crate::Message) + Send + 'static,
+                callback: impl FnMut($received) + Send + 'static,
             ) -> ::std::io::Result<$crate::Registration> {
                 self.0.register(|core| core.recv_now(), callback)
             }

@@ -15,6 +15,7 @@ mod hooks;
 mod monitor;
 mod pair;
 mod proxy;
+mod publish;
 mod pull;
 mod push;
 mod rep;
@@ -22,9 +23,12 @@ mod req;
 mod router;
 #[cfg(feature = "futures")]
 mod streams;
+mod subscribe;
 mod verbs;
 mod waiters;
 mod waiting;
+mod xpub;
+mod xsub;
 
 pub use builder::{Buildable, Builder};
 pub use callback::{CallbackPanic, Registration};
@@ -34,6 +38,7 @@ pub use pair::{Pair, PairReceiver, PairSender};
 pub use proxy::{
     Proxy, ProxyCapture, ProxyControl, ProxyEnd, ProxyReport, ProxySocket, ProxyStats, RunningProxy, proxy,
 };
+pub use publish::Pub;
 pub use pull::Pull;
 pub use push::Push;
 pub use rep::{Rep, Reply, TryReplyError};
@@ -41,3 +46,6 @@ pub use req::Req;
 pub use router::{Router, RouterReceiver, RouterSender};
 #[cfg(feature = "futures")]
 pub use streams::{RecvStream, SendSink};
+pub use subscribe::Sub;
+pub use xpub::{XPub, XPubReceiver, XPubSender};
+pub use xsub::{XSub, XSubReceiver, XSubSender};

@@ -288,12 +288,12 @@ impl<T, E> fmt::Debug for SendSink<T, E> {
     }
 }
 
-/// Gives a type that receives messages the stream of them.
+/// Gives a type a stream of what its pattern receives.
 macro_rules! message_stream {
-    ($socket:ident) => {
+    ($socket:ident => $received:ty, $name:literal) => {
         impl $socket {
-            /// Returns a stream of the messages that come. With the feature `futures`.
-            pub fn stream(&self) -> $crate::RecvStream {
+            #[doc = concat!("Returns a stream of each ", $name, " that comes. With the feature `futures`.")]
+            pub fn stream(&self) -> $crate::RecvStream<$received> {
                 self.0.stream(|core| core.recv_now())
             }
         }

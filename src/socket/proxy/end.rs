@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::error::TryRecvError;
 use crate::message::Message;
 use crate::pattern::{
-    DealerPattern, PairPattern, Pattern, PullPattern, PushPattern, RouterEvent, RouterPattern,
+    DealerPattern, PairPattern, Pattern, PubPattern, PullPattern, PushPattern, RouterEvent, RouterPattern,
+    SubPattern, XPubEvent, XPubPattern, XSubPattern,
 };
 use crate::peer::RoutingId;
 use crate::reactor::Reactor;
@@ -15,7 +16,7 @@ use crate::socket::closing::Handle;
 use crate::socket::core::{Phase, State, Unsent};
 use crate::socket::waiters::{Signal, Waiters};
 use crate::socket::waiting::PassOn;
-use crate::socket::{Dealer, Pair, Pull, Push, Router};
+use crate::socket::{Dealer, Pair, Pub, Pull, Push, Router, Sub, XPub, XSub};
 
 /// A socket that a [`Proxy`](crate::Proxy) can pass messages on from, or to, or both: a type of this crate whose messages
 /// need no turns.
@@ -93,7 +94,7 @@ pub(super) trait End: Send + Sync {
 
     fn is_closed(&self) -> bool;
 
-    /// Tells whether each message has one peer that can take it.
+    /// Tells whether each message names the one peer that can take it.
     fn is_addressed(&self) -> bool;
 
     /// Joins those who wait.
@@ -108,6 +109,9 @@ pub(super) trait End: Send + Sync {
 
 /// A pattern whose messages a proxy can pass on.
 pub(super) trait Relayed: Pattern {
+    /// Whether the first frame of a message names the one peer that can take it.
+    const BY_ID: bool = false;
+
     /// Makes a message of what was received; nothing if it is none.
     fn message_of(received: Self::In) -> Option<Message>;
 
@@ -138,9 +142,27 @@ macro_rules! relayed_unchanged {
 }
 
 relayed_unchanged!(PullPattern, PushPattern, DealerPattern, PairPattern);
+relayed_unchanged!(SubPattern, PubPattern, XSubPattern);
+
+/// What subscribers ask for passes as the messages in which it travels.
+impl Relayed for XPubPattern {
+    fn message_of(received: XPubEvent) -> Option<Message> {
+        Some(received.into_message())
+    }
+
+    fn outgoing(message: Message) -> Result<Message, Message> {
+        Ok(message)
+    }
+
+    fn back(unsent: Message) -> Message {
+        unsent
+    }
+}
 
 /// The sender's id is the first frame of what comes, and the addressee's is that of what goes.
 impl Relayed for RouterPattern {
+    const BY_ID: bool = true;
+
     fn message_of(received: RouterEvent) -> Option<Message> {
         let RouterEvent::Message(id, mut message) = received else {
             return None;
@@ -227,7 +249,7 @@ impl<P: Relayed> End for Handle<P> {
     }
 
     fn is_addressed(&self) -> bool {
-        P::ADDRESSED
+        P::BY_ID
     }
 
     fn join(&self, set: Set, signal: Signal) -> u64 {
@@ -270,6 +292,10 @@ proxy_ends! {
     Dealer { receives: true, sends: true }
     Router { receives: true, sends: true }
     Pair { receives: true, sends: true }
+    Pub { receives: false, sends: true }
+    Sub { receives: true, sends: false }
+    XPub { receives: true, sends: true }
+    XSub { receives: true, sends: true }
 }
 
 /// Lists the types that can take copies.
@@ -285,7 +311,7 @@ macro_rules! proxy_captures {
     )*};
 }
 
-proxy_captures! { Push Dealer Pair }
+proxy_captures! { Push Dealer Pair Pub XPub }
 
 #[cfg(test)]
 mod tests {

@@ -23,6 +23,7 @@ use crate::stats::Count;
 /// | frontend | backend | |
 /// |---|---|---|
 /// | [`Router`](crate::Router) | [`Dealer`](crate::Dealer) | a queue: requests of many clients to many services, replies back |
+/// | [`XSub`](crate::XSub) | [`XPub`](crate::XPub) | a forwarder: many publishers for many subscribers, whose subscriptions go back |
 /// | [`Pull`](crate::Pull) | [`Push`](crate::Push) | a streamer: a pipeline through one known place |
 /// | [`Dealer`](crate::Dealer), [`Pair`](crate::Pair) | likewise | a bridge between networks or transports |
 ///
@@ -36,6 +37,8 @@ use crate::stats::Count;
 /// A `Router` puts the id of the sender before what it receives, as a frame, and sends by the first frame. A message that
 /// names no peer, or one that is gone, is counted as [`undeliverable`](ProxyEnd::undeliverable). One for a peer whose
 /// queue is full waits for that peer, and all others behind it; [`patience`](Self::patience) limits that.
+///
+/// An `XPub` or a `Pub` always has room: what its subscribers cannot take is subject to its policy.
 ///
 /// The proxy ends when it is stopped or one of its sockets is closed. What it has not taken stays in the sockets.
 ///
