@@ -6,18 +6,30 @@ pub(super) struct Rng {
     state: u64,
     /// What a fuzzer chose, the next byte last; random numbers follow.
     chosen: Vec<u8>,
+    steered: bool,
 }
 
 impl Rng {
     pub(super) fn new(seed: u64) -> Self {
-        let chosen = Vec::new();
-        Self { state: seed, chosen }
+        Self {
+            state: seed,
+            chosen: Vec::new(),
+            steered: false,
+        }
     }
 
     /// Takes numbers from these bytes as long as there are any.
     pub(super) fn steered(bytes: &[u8]) -> Self {
-        let chosen = bytes.iter().rev().copied().collect();
-        Self { state: 0, chosen }
+        Self {
+            state: 0,
+            chosen: bytes.iter().rev().copied().collect(),
+            steered: true,
+        }
+    }
+
+    /// Tells whether a fuzzer chooses, or has chosen.
+    pub(super) fn is_steered(&self) -> bool {
+        self.steered
     }
 
     /// Tells whether what the fuzzer chose is used up.
