@@ -36,7 +36,7 @@ async fn main() -> Outcome<()> {
             String::new(),
             task.to_string(),
         ];
-        queue.send_async(envelope.into_iter().collect::<Message>()).await
+        queue.send_async(Message::from_iter(envelope)).await
     };
     for task in 0..OPEN {
         submit(task, 1).await?;
@@ -98,7 +98,7 @@ async fn work(rep: Rep) -> Outcome<u64> {
         } else {
             ["done".to_owned(), number.pow(3).to_string()]
         };
-        reply.send_async(result.into_iter().collect::<Message>()).await?;
+        reply.send_async(Message::from_iter(result)).await?;
     }
     Ok(failed)
 }

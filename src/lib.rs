@@ -33,7 +33,7 @@
 //! | to know each peer and choose whom to send to | [`Router`] |
 //! | to join exactly two | [`Pair`] |
 //!
-//! Publishing is to come; [`SocketType`] lists all types of the protocol. Either
+//! The [guide] has a picture of each, and more. Publishing is to come; [`SocketType`] lists all types of the protocol. Either
 //! end may [`bind`](Push::bind), and the other [`connect`](Push::connect)s: usually the one that is longer there binds.
 //! An [`Endpoint`] is `tcp://host:port` between machines, `ipc://path` between processes, and `inproc://name` between
 //! the threads of one process.
@@ -95,6 +95,7 @@ pub mod bench_internals;
 mod context;
 mod endpoint;
 mod error;
+pub mod guide;
 mod message;
 mod monitor;
 mod options;
