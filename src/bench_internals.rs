@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::options::Options;
+use crate::pattern::subscriptions::{Matched, Subscribers};
 use crate::pipe::{Limits, PipeEnd, PipeLimits, Wakes, pair};
 use crate::queue::Queue;
 use crate::zmtp::{Batch, Config, Connection, Room};
@@ -112,7 +113,6 @@ impl Pipe {
         let limits = PipeLimits {
             send: Limits::new(limit, 0),
             recv: Limits::new(limit, 0),
-            conflate: false,
         };
         let (writer, reader) = pair(limits);
         Self { writer, reader }
@@ -135,5 +135,44 @@ impl Pipe {
     pub fn pop(&mut self) -> Option<Message> {
         // Nobody owns the ends, so nobody is to be woken.
         self.reader.pop(&mut Wakes::new())
+    }
+}
+
+/// The subscriptions of a publisher's peers.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    subscribers: Subscribers,
+    matched: Matched,
+}
+
+impl Subscriptions {
+    /// A peer subscribes to a topic.
+    pub fn subscribe(&mut self, peer: usize, topic: &[u8]) {
+        self.subscribers.subscribe(peer, topic);
+    }
+
+    /// A peer cancels its subscription to a topic.
+    pub fn cancel(&mut self, peer: usize, topic: &[u8]) {
+        self.subscribers.cancel(peer, topic);
+    }
+
+    /// A peer leaves; returns how many topics lose their last subscriber by that.
+    pub fn remove(&mut self, peer: usize) -> usize {
+        let before = self.subscribers.topics();
+        self.subscribers.remove_pipe(peer, |_, _| {});
+        before - self.subscribers.topics()
+    }
+
+    /// Finds the peers that want a message whose first frame this is.
+    #[inline]
+    pub fn matches(&mut self, frame: &[u8]) -> &[usize] {
+        self.subscribers.matches(frame, &mut self.matched);
+        self.matched.pipes()
+    }
+
+    /// Returns how much memory they take.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.subscribers.heap_bytes()
     }
 }

@@ -161,6 +161,23 @@ pub enum RequestError {
     Closed(Message),
 }
 
+/// Why a topic was not subscribed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// No publisher takes a topic of this length.
+    #[error("the topic has {len} bytes, the limit is {limit}")]
+    TooLong {
+        /// The length of the topic, in bytes.
+        len: usize,
+        /// The most that it may have.
+        limit: usize,
+    },
+    /// The socket is closed.
+    #[error("the socket is closed")]
+    Closed,
+}
+
 /// Takes the message back out of an error.
 macro_rules! give_back {
     ($($error:ident { $($variant:ident)|+ })*) => {$(

@@ -119,17 +119,18 @@ pub use context::Context;
 pub use endpoint::{Endpoint, Host, IntoEndpoint, IpcEndpoint, TcpEndpoint};
 pub use error::{
     BindError, ConnectError, DetachError, DisconnectReason, EndpointError, PropertyError, RecvError,
-    ReplyError, ReqRecvError, ReqSendError, RequestError, RouteError, SendError, TryRecvError, TryRouteError,
-    TrySendError, WaitError,
+    ReplyError, ReqRecvError, ReqSendError, RequestError, RouteError, SendError, SubscribeError,
+    TryRecvError, TryRouteError, TrySendError, WaitError,
 };
 pub use message::{Frame, INLINE_CAPACITY, Message};
 pub use monitor::Event;
-pub use options::Keepalive;
-pub use pattern::RouterEvent;
+pub use options::{Keepalive, SlowPolicy, Verbosity};
+pub use pattern::{RouterEvent, SubscriberId, XPubEvent};
 pub use peer::{PeerInfo, RoutingId, SocketType};
 pub use socket::{
-    Buildable, Builder, Dealer, DealerReceiver, DealerSender, Monitor, Pair, PairReceiver, PairSender, Pull,
-    Push, Rep, Reply, Req, Router, RouterReceiver, RouterSender, TryReplyError,
+    Buildable, Builder, Dealer, DealerReceiver, DealerSender, Monitor, Pair, PairReceiver, PairSender, Pub,
+    Pull, Push, Rep, Reply, Req, Router, RouterReceiver, RouterSender, Sub, TryReplyError, XPub,
+    XPubReceiver, XPubSender, XSub, XSubReceiver, XSubSender,
 };
 pub use stats::{CloseReport, Count, DropReason, Drops, PeerStats, SocketStats, Traffic};
 
@@ -166,5 +167,10 @@ pub mod fuzzing {
     /// Whatever is done with a pipe, it stays a bounded queue and wakes whoever sleeps.
     pub fn ring(data: &[u8]) {
         crate::pipe::fuzzing::ring(data);
+    }
+
+    /// Both indexes of subscriptions do what a plain map would.
+    pub fn subscriptions(data: &[u8]) {
+        crate::pattern::subscriptions::fuzzing::subscriptions(data);
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::RoutingId;
+use crate::{Message, RoutingId};
 
 const MIB: usize = 1024 * 1024;
 
@@ -21,6 +21,7 @@ pub struct Options {
     pub(crate) immediate: bool,
     pub(crate) conflate: bool,
     pub(crate) dialogue: DialogueOptions,
+    pub(crate) topics: TopicOptions,
     pub(crate) link: LinkOptions,
 }
 
@@ -36,6 +37,66 @@ pub(crate) struct DialogueOptions {
     pub(crate) answer_dropped: bool,
     pub(crate) reply_timeout: Option<Duration>,
     pub(crate) resends: usize,
+}
+
+/// The options of the socket types that publish and subscribe.
+#[derive(Clone, Debug)]
+pub(crate) struct TopicOptions {
+    pub(crate) slow: SlowPolicy,
+    pub(crate) invert: bool,
+    pub(crate) verbosity: Verbosity,
+    pub(crate) manual: bool,
+    pub(crate) welcome: Option<Message>,
+    pub(crate) max_topics: usize,
+    pub(crate) max_topic_bytes: usize,
+}
+
+/// What a publisher does with a message for a subscriber whose queue is full; see
+/// [`slow_subscribers`](crate::Builder::slow_subscribers).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SlowPolicy {
+    /// The message is dropped, for this subscriber only. What RFC 29 asks for.
+    #[default]
+    DropNewest,
+    /// The oldest message in the subscriber's queue is dropped. What its connection has taken to send is not in the queue
+    /// any more, and does not count; so up to twice the high-water mark is held.
+    DropOldest,
+    /// The message waits beside the queue, where only the newest message of each topic is kept: the topic is the whole first
+    /// frame. For up to as many topics as the queue has room for messages; those of more are dropped.
+    NewestOfTopic,
+    /// Nothing is dropped: `send` waits until each of the message's subscribers has room, so the slowest one holds up all
+    /// of them.
+    Block,
+    /// The message is dropped and the subscriber disconnected. It may come back, and then knows that it has missed some.
+    Disconnect,
+}
+
+/// Which subscriptions an [`XPub`](crate::XPub) tells of; see [`verbose`](crate::Builder::verbose).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Verbosity {
+    /// The first subscription to each topic, and the cancellation by the last subscriber: what a proxy passes on.
+    #[default]
+    Changes,
+    /// Each subscription besides, be there others to the same topic or not.
+    Subscriptions,
+    /// Each subscription and each cancellation.
+    All,
+}
+
+impl Default for TopicOptions {
+    fn default() -> Self {
+        Self {
+            slow: SlowPolicy::default(),
+            invert: false,
+            verbosity: Verbosity::default(),
+            manual: false,
+            welcome: None,
+            max_topics: 100_000,
+            max_topic_bytes: 16 * MIB,
+        }
+    }
 }
 
 /// The options that concern connections rather than queues.
@@ -94,6 +155,7 @@ impl Default for Options {
             immediate: false,
             conflate: false,
             dialogue: DialogueOptions::default(),
+            topics: TopicOptions::default(),
             link: LinkOptions::default(),
         }
     }

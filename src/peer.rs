@@ -80,6 +80,16 @@ impl SocketType {
         )
     }
 
+    /// Tells whether subscriptions mean something to sockets of this type.
+    pub(crate) const fn publishes(self) -> bool {
+        matches!(self, Self::Pub | Self::XPub)
+    }
+
+    /// Tells whether what sockets of this type send may be subscriptions.
+    pub(crate) const fn subscribes(self) -> bool {
+        matches!(self, Self::Sub | Self::XSub)
+    }
+
     /// Tells whether sockets of this type announce a routing id in READY.
     pub(crate) const fn announces_routing_id(self) -> bool {
         matches!(self, Self::Req | Self::Dealer | Self::Router)

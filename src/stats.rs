@@ -14,6 +14,11 @@ pub enum DropReason {
     Disconnected,
     /// A newer message took its place: the socket conflates.
     Conflated,
+    /// The queue of its subscriber was full ([`slow_subscribers`](crate::Builder::slow_subscribers)); or that of its
+    /// publisher, for a message that an [`XSub`](crate::XSub) sends.
+    SlowPeer,
+    /// Nobody had subscribed to it.
+    NoSubscriber,
     /// It was addressed to a peer that is not there, and the socket drops such messages
     /// ([`drop_unroutable`](crate::Builder::drop_unroutable)).
     Unroutable,
@@ -21,10 +26,12 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order in which [`Drops`] shows them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
         Self::PeerGone,
         Self::Disconnected,
         Self::Conflated,
+        Self::SlowPeer,
+        Self::NoSubscriber,
         Self::Unroutable,
     ];
 }
@@ -58,7 +65,7 @@ impl Drops {
         }
     }
 
-    fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         for (total, more) in self.0.iter_mut().zip(other.0) {
             *total += more;
         }
@@ -88,6 +95,9 @@ impl Count {
 }
 
 /// What became of the messages one way or the other of one pipe, or of all pipes of a socket.
+///
+/// A message that a [`Pub`](crate::Pub) sends counts once for each peer that it is for. Subscriptions travel as messages,
+/// and count as such with both peers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Traffic {
@@ -155,7 +165,8 @@ pub struct SocketStats {
     pub monitor_dropped: u64,
     /// Requests whose [`Reply`](crate::Reply) was dropped unsent.
     pub unanswered: u64,
-    /// Notices of a [`Router`](crate::Router) that were dropped because nobody took them in time.
+    /// Notices of a [`Router`](crate::Router) or an [`XPub`](crate::XPub) that were dropped because nobody took them in
+    /// time.
     pub notices_dropped: u64,
 }
 

@@ -13,6 +13,12 @@ use std::time::Duration;
 
 pub(crate) use imp::MutexGuard;
 
+/// A thread's own values; a model has threads of its own.
+#[cfg(aqueduct_loom)]
+pub(crate) use loom::thread_local;
+#[cfg(not(aqueduct_loom))]
+pub(crate) use std::thread_local;
+
 /// A mutual exclusion lock.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(imp::Mutex<T>);

@@ -54,7 +54,7 @@ impl Pattern for DealerPattern {
         self.inbound.activate(pipe);
     }
 
-    fn activate_write(&mut self, pipe: usize) {
+    fn activate_write(&mut self, pipe: usize, _pipes: &mut Pipes) {
         self.out.activate(pipe);
     }
 

@@ -13,28 +13,45 @@
 //! socket does without such pipes (`immediate`); any other is admitted, attached and connected in one go. What using
 //! the pipes has caused, such as whom to wake, gathers in [`Pipes`].
 
+mod announcer;
 mod dealer;
+mod distributor;
 mod fair_queue;
 mod line;
 mod load_balancer;
+mod notices;
 mod pair;
 mod pipes;
+mod publish;
+mod publisher;
 mod pull;
 mod push;
 mod rep;
 mod req;
 mod router;
 mod routing_table;
+mod subscribe;
+pub(crate) mod subscriptions;
+mod xpub;
+mod xsub;
 
+pub(crate) use announcer::MAX_TOPIC;
 pub(crate) use dealer::DealerPattern;
+pub use notices::XPubEvent;
 pub(crate) use pair::PairPattern;
 pub(crate) use pipes::{Effects, Pipes};
+pub(crate) use publish::PubPattern;
+pub(crate) use publisher::Publisher;
+pub use publisher::SubscriberId;
 pub(crate) use pull::PullPattern;
 pub(crate) use push::PushPattern;
 pub(crate) use rep::{RepPattern, ReplyTo};
 pub(crate) use req::{Ask, Heard, ReqPattern};
 pub use router::RouterEvent;
 pub(crate) use router::RouterPattern;
+pub(crate) use subscribe::SubPattern;
+pub(crate) use xpub::XPubPattern;
+pub(crate) use xsub::XSubPattern;
 
 use crate::options::Options;
 use crate::peer::{PeerInfo, RoutingId, SocketType};
@@ -123,7 +140,7 @@ pub(crate) trait Pattern: Default + Send + 'static {
     fn activate_read(&mut self, pipe: usize, pipes: &mut Pipes);
 
     /// A pipe that was full may have room. A stray call does no harm.
-    fn activate_write(&mut self, pipe: usize);
+    fn activate_write(&mut self, pipe: usize, pipes: &mut Pipes);
 
     /// Sends what is in its place.
     fn send(&mut self, out: &mut Option<Self::Out>, pipes: &mut Pipes) -> Offer {
@@ -172,7 +189,6 @@ pub(crate) mod testing {
             let (near, other) = pair(PipeLimits {
                 send: limits,
                 recv: limits,
-                conflate: false,
             });
             let key = pipes.insert(near);
             pattern.attach(key);

@@ -97,7 +97,7 @@ impl Pattern for PairPattern {
 
     fn activate_read(&mut self, _pipe: usize, _pipes: &mut Pipes) {}
 
-    fn activate_write(&mut self, _pipe: usize) {}
+    fn activate_write(&mut self, _pipe: usize, _pipes: &mut Pipes) {}
 
     #[inline]
     fn send(&mut self, message: &mut Option<Message>, pipes: &mut Pipes) -> Offer {

@@ -35,13 +35,15 @@ pub(crate) struct Effects {
     pub(crate) finished: Vec<usize>,
     /// Pipes whose peers this socket will not have any more, and why.
     pub(crate) expelled: Vec<(usize, DisconnectReason)>,
+    /// Something has changed that those may wait for who wait for peers.
+    pub(crate) announced: bool,
 }
 
 impl Effects {
     /// Tells whether there is nothing to do, as nearly always.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.wakes.is_empty() && self.finished.is_empty() && self.expelled.is_empty()
+        self.wakes.is_empty() && self.finished.is_empty() && self.expelled.is_empty() && !self.announced
     }
 }
 
@@ -85,6 +87,25 @@ impl Pipes {
             bytes: message.byte_len() as u64,
         });
         stray.dropped.add(reason, 1);
+    }
+
+    /// A message that was accepted for the peer of a pipe is dropped instead of being sent.
+    pub(crate) fn refuse(&mut self, key: usize, message: &Message, reason: DropReason) {
+        if let Some(end) = self.ends.get_mut(key) {
+            end.refuse(message, reason);
+        }
+    }
+
+    /// Takes back and drops what the peer of a pipe has not taken.
+    pub(crate) fn withdraw(&mut self, key: usize, reason: DropReason) {
+        if let Some(end) = self.ends.get_mut(key) {
+            end.withdraw(reason);
+        }
+    }
+
+    /// Has those look who wait for peers.
+    pub(crate) fn announce(&mut self) {
+        self.effects.announced = true;
     }
 
     /// What came from a pipe means nothing to the socket.

@@ -32,7 +32,7 @@ impl Pattern for PullPattern {
         self.inbound.activate(pipe);
     }
 
-    fn activate_write(&mut self, _pipe: usize) {}
+    fn activate_write(&mut self, _pipe: usize, _pipes: &mut Pipes) {}
 
     #[inline]
     fn recv(&mut self, message: &mut Option<Message>, pipes: &mut Pipes) -> Option<usize> {

@@ -30,7 +30,7 @@ impl Pattern for PushPattern {
 
     fn activate_read(&mut self, _pipe: usize, _pipes: &mut Pipes) {}
 
-    fn activate_write(&mut self, pipe: usize) {
+    fn activate_write(&mut self, pipe: usize, _pipes: &mut Pipes) {
         self.out.activate(pipe);
     }
 
@@ -76,7 +76,7 @@ mod tests {
             send(&mut push, &mut pipes, 4).is_err(),
             "nobody told the pattern yet"
         );
-        push.activate_write(keys[1]);
+        push.activate_write(keys[1], &mut pipes);
         send(&mut push, &mut pipes, 4).unwrap();
         assert_eq!(bodies(&mut far[1]), ["4"]);
     }
@@ -91,8 +91,8 @@ mod tests {
     fn a_stray_activation_does_no_harm() {
         let mut push = PushPattern::default();
         let (mut pipes, keys, mut far) = pipes(2, 10, &mut push);
-        push.activate_write(keys[0]);
-        push.activate_write(usize::MAX);
+        push.activate_write(keys[0], &mut pipes);
+        push.activate_write(usize::MAX, &mut pipes);
         (0..4).for_each(|body| send(&mut push, &mut pipes, body).unwrap());
         assert_eq!(bodies(&mut far[0]).len(), 2);
     }

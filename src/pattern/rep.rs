@@ -169,7 +169,7 @@ impl Pattern for RepPattern {
         self.inbound.activate(pipe);
     }
 
-    fn activate_write(&mut self, _pipe: usize) {}
+    fn activate_write(&mut self, _pipe: usize, _pipes: &mut Pipes) {}
 
     fn send(&mut self, out: &mut Option<(ReplyTo, Message)>, pipes: &mut Pipes) -> Offer {
         let Some((mut to, body)) = out.take() else {

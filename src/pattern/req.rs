@@ -199,7 +199,7 @@ impl Pattern for ReqPattern {
         self.inbound.activate(pipe);
     }
 
-    fn activate_write(&mut self, pipe: usize) {
+    fn activate_write(&mut self, pipe: usize, _pipes: &mut Pipes) {
         self.out.activate(pipe);
     }
 

@@ -238,7 +238,7 @@ impl Pattern for RouterPattern {
         }
     }
 
-    fn activate_write(&mut self, pipe: usize) {
+    fn activate_write(&mut self, pipe: usize, _pipes: &mut Pipes) {
         if self.routes.contains_key(&pipe) {
             self.outbound.activate(pipe);
         }

@@ -6,7 +6,7 @@ use super::ring::Ring;
 use super::{Address, Limits, PushError, To, Wake, WakeReader, Wakes};
 use crate::message::Message;
 use crate::queue::{Load, Queue};
-use crate::stats::{DropReason, Traffic};
+use crate::stats::{DropReason, Drops, Traffic};
 use crate::sync::BriefMutex;
 
 /// What is staged at most, in weight: a batch of small messages.
@@ -59,6 +59,16 @@ pub(crate) struct PipeEnd {
     sleep: WakeReader,
     /// Of what was read, that which meant nothing to the reader.
     discarded: Load,
+    /// What the owner dropped itself; few ends ever have such.
+    lost: Option<Box<Lost>>,
+}
+
+/// Messages that the owner of an end has dropped, and why.
+#[derive(Default)]
+struct Lost {
+    /// Those that were never in the pipe.
+    refused: Load,
+    drops: Drops,
 }
 
 /// How much a writer may stage: nothing unless the reader gathers, never more than there is room, and no more than a
@@ -74,17 +84,13 @@ struct Credit {
 pub(crate) struct PipeLimits {
     pub(crate) send: Limits,
     pub(crate) recv: Limits,
-    /// Each direction keeps only its newest message.
-    pub(crate) conflate: bool,
 }
 
 /// Makes a pipe; the limits are seen from the first end.
 pub(crate) fn pair(limits: PipeLimits) -> (PipeEnd, PipeEnd) {
-    let conflate = limits.conflate;
     let lane = |limits| {
-        let ring = Ring::new(limits, conflate);
         Arc::new(Lane(BriefMutex::new(LaneState {
-            ring,
+            ring: Ring::new(limits),
             reader: None,
             writer: None,
         })))
@@ -97,12 +103,10 @@ pub(crate) fn pair(limits: PipeLimits) -> (PipeEnd, PipeEnd) {
         staged: Queue::new(),
         credit: Credit::default(),
         taken: Load::default(),
-        floor: Limits {
-            messages: 0,
-            bytes: 0,
-        },
+        floor: floor(Load::default(), Limits::NEWEST),
         sleep: WakeReader::OnPush,
         discarded: Load::default(),
+        lost: None,
     };
     (end(&there, &back), end(&back, &there))
 }
@@ -294,6 +298,21 @@ impl PipeEnd {
         self.discarded.add(Load::of(message));
     }
 
+    /// A message that was accepted for this pipe is dropped instead of being sent.
+    pub(crate) fn refuse(&mut self, message: &Message, reason: DropReason) {
+        let lost = self.lost.get_or_insert_default();
+        lost.refused.add(Load::of(message));
+        lost.drops.add(reason, 1);
+    }
+
+    /// Takes back and drops what the other end has not taken.
+    pub(crate) fn withdraw(&mut self, reason: DropReason) {
+        let count = self.reclaim().load().messages;
+        if count > 0 {
+            self.lost.get_or_insert_default().drops.add(reason, count);
+        }
+    }
+
     /// Tells whether the other end will never read again.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.tx.0.lock().ring.is_reader_closed()
@@ -352,17 +371,11 @@ impl PipeEnd {
     /// Joins the limits of a pipe whose second end was taken over by another socket.
     pub(crate) fn join_limits(&mut self, other: PipeLimits) -> [Option<Wake>; 2] {
         let mut tx = self.tx.0.lock();
-        if other.conflate {
-            tx.ring.begin_conflating();
-        }
         let joined = tx.ring.limits().join(other.send);
         let due = tx.ring.set_limits(joined);
         let first = tx.wake_writer_if(due);
         drop(tx);
         let mut rx = self.rx.0.lock();
-        if other.conflate {
-            rx.ring.begin_conflating();
-        }
         let joined = rx.ring.limits().join(other.recv);
         let due = rx.ring.set_limits(joined);
         self.floor = floor(self.taken, joined);
@@ -380,7 +393,12 @@ impl PipeEnd {
         traffic.queued = tx.ring.held().messages + staged.messages;
         traffic.queued_peak = tx.ring.peak();
         traffic.dropped.add(DropReason::Conflated, tx.ring.conflated());
+        traffic.dropped.add(DropReason::SlowPeer, tx.ring.displaced());
         drop(tx);
+        if let Some(lost) = &self.lost {
+            traffic.accepted.merge(lost.refused.count());
+            traffic.dropped.merge(&lost.drops);
+        }
         let rx = self.rx.0.lock();
         let mut received = rx.ring.released();
         received.add(self.read());
@@ -421,5 +439,6 @@ fn floor(taken: Load, limits: Limits) -> Limits {
     Limits {
         messages: taken.messages.saturating_sub(step.messages),
         bytes: taken.weight().saturating_sub(step.bytes),
+        when_full: limits.when_full,
     }
 }

@@ -66,9 +66,12 @@ impl Run {
         let mut number = || usize::from(numbers.next().unwrap_or_default());
         let (hwm, bytes, conflate) = (1 + number() % 64, number() * 32, number() % 8 == 1);
         let limits = PipeLimits {
-            send: Limits::new(hwm, bytes),
-            recv: Limits::NONE,
-            conflate,
+            send: if conflate {
+                Limits::NEWEST
+            } else {
+                Limits::new(hwm, bytes)
+            },
+            recv: Limits::new(0, 0),
         };
         let (near, far) = pair(limits);
         let mut run = Self {

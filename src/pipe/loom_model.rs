@@ -120,7 +120,6 @@ fn pipe(messages: usize, bytes: usize) -> (PipeEnd, PipeEnd) {
     let limits = PipeLimits {
         send: Limits::new(messages, bytes),
         recv: Limits::NONE,
-        conflate: false,
     };
     pair(limits)
 }

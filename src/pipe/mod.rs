@@ -17,11 +17,14 @@ mod end;
 pub(crate) mod fuzzing;
 #[cfg(all(test, aqueduct_loom))]
 mod loom_model;
+mod overflow;
 mod ring;
 
 pub(crate) use end::{PipeEnd, PipeLimits, pair};
 pub(crate) use ring::{Limits, PushError, WakeReader};
 
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// The owner of a pipe end, as the other end sees it: something to be woken.
@@ -52,9 +55,51 @@ enum To {
     Write,
 }
 
+/// How deep owners may nest who fire because they were told of something. Two sockets of one process that give each
+/// other's pipe something to do could go on for longer than the stack is deep.
+const MAX_DEPTH: u32 = 4;
+
+crate::sync::thread_local! {
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+    /// What could not be fired for being too deep: the deepest call that could does it.
+    static LINE: RefCell<VecDeque<Wake>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// One call deeper, for as long as this lives.
+struct Deeper(u32);
+
+impl Deeper {
+    fn new() -> Self {
+        let depth = DEPTH.with(|depth| {
+            depth.set(depth.get() + 1);
+            depth.get()
+        });
+        Self(depth)
+    }
+}
+
+impl Drop for Deeper {
+    fn drop(&mut self) {
+        DEPTH.with(|depth| depth.set(self.0 - 1));
+    }
+}
+
 impl Wake {
     /// Tells the owner. No lock may be held that the owner takes.
     pub(crate) fn fire(self) {
+        let deeper = Deeper::new();
+        if deeper.0 > MAX_DEPTH {
+            return LINE.with(|line| line.borrow_mut().push_back(self));
+        }
+        self.tell();
+        while deeper.0 == MAX_DEPTH
+            && let Some(next) = LINE.with(|line| line.borrow_mut().pop_front())
+        {
+            next.tell();
+        }
+    }
+
+    fn tell(self) {
         let Address { owner, pipe } = self.address;
         match self.to {
             To::Read => owner.activate_read(pipe),

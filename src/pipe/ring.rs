@@ -1,6 +1,8 @@
 //! The queue of one direction of a pipe: bounded by messages and bytes, with the flags of who sleeps. Knows no lock.
 
+use super::overflow::{Overflow, Taken};
 use crate::message::Message;
+use crate::options::SlowPolicy;
 use crate::queue::{Load, Queue};
 
 /// How much a ring takes before it is full.
@@ -11,6 +13,23 @@ use crate::queue::{Load, Queue};
 pub(crate) struct Limits {
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
+    pub(crate) when_full: WhenFull,
+}
+
+/// What a ring does with a message for which there is no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum WhenFull {
+    /// It is not taken, and its writer waits.
+    #[default]
+    Refuse,
+    /// It takes the place of the oldest that is queued. What the reader has taken is not counted for this, for it cannot
+    /// be dropped any more; so the ring holds up to twice its limits.
+    DropOldest,
+    /// It waits beside the queue until the reader has taken that, and takes the place of an older one there that has the
+    /// same topic, which is the first frame. As many may wait there as in the queue; the rest is dropped.
+    NewestOfTopic,
+    /// The ring is never full: it keeps only its newest message, whatever the limits.
+    KeepNewest,
 }
 
 impl Limits {
@@ -20,19 +39,29 @@ impl Limits {
         Self {
             messages: or_none(messages),
             bytes: or_none(bytes),
+            when_full: WhenFull::Refuse,
         }
     }
 
-    pub(crate) const NONE: Self = Self {
+    /// The limits of a ring that keeps its newest message.
+    pub(crate) const NEWEST: Self = Self {
         messages: u64::MAX,
         bytes: u64::MAX,
+        when_full: WhenFull::KeepNewest,
     };
 
-    /// The limits of a pipe that joins two queues, as inproc does: a missing limit on either side leaves none.
+    /// The limits of a pipe that joins two queues, as inproc does: a missing limit on either side leaves none. To keep the
+    /// newest message says more than to drop the oldest.
     pub(crate) fn join(self, other: Self) -> Self {
+        let when_full = match (self.when_full, other.when_full) {
+            (WhenFull::KeepNewest, _) | (_, WhenFull::KeepNewest) => WhenFull::KeepNewest,
+            (WhenFull::Refuse, theirs) => theirs,
+            (ours, _) => ours,
+        };
         Self {
             messages: self.messages.saturating_add(other.messages),
             bytes: self.bytes.saturating_add(other.bytes),
+            when_full,
         }
     }
 
@@ -41,6 +70,7 @@ impl Limits {
         Self {
             messages: self.messages.div_ceil(2),
             bytes: self.bytes.div_ceil(2),
+            when_full: self.when_full,
         }
     }
 
@@ -48,6 +78,17 @@ impl Limits {
     #[inline]
     pub(crate) fn reached_by(self, held: Load) -> bool {
         held.messages >= self.messages || held.weight() >= self.bytes
+    }
+}
+
+/// What of the policy is the queue's own affair.
+impl From<SlowPolicy> for WhenFull {
+    fn from(policy: SlowPolicy) -> Self {
+        match policy {
+            SlowPolicy::DropNewest | SlowPolicy::Block | SlowPolicy::Disconnect => Self::Refuse,
+            SlowPolicy::DropOldest => Self::DropOldest,
+            SlowPolicy::NewestOfTopic => Self::NewestOfTopic,
+        }
     }
 }
 
@@ -87,9 +128,12 @@ pub(crate) struct Ring {
     accepted: Load,
     released: Load,
     peak: u64,
-    /// Whether a newer message replaces an older one, and how many were replaced.
-    conflate: bool,
+    /// What waits beside the queue; only a ring that keeps the newest of each topic has such.
+    overflow: Option<Box<Overflow>>,
+    /// Messages that newer ones have taken the place of.
     conflated: u64,
+    /// Messages that were dropped for want of room.
+    displaced: u64,
     wake_reader: WakeReader,
     /// The writer found the ring full and has not been woken since.
     writer_waits: bool,
@@ -98,7 +142,7 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    pub(crate) fn new(limits: Limits, conflate: bool) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self {
             queue: Queue::new(),
             limits,
@@ -106,8 +150,9 @@ impl Ring {
             accepted: Load::default(),
             released: Load::default(),
             peak: 0,
-            conflate,
+            overflow: None,
             conflated: 0,
+            displaced: 0,
             wake_reader: WakeReader::Never,
             writer_waits: false,
             writer_closed: false,
@@ -121,7 +166,7 @@ impl Ring {
         if self.reader_closed {
             return Err(PushError::Closed);
         }
-        if self.is_full() {
+        if self.is_full() && !self.make_way(slot) {
             self.writer_waits = true;
             return Err(PushError::Full);
         }
@@ -132,6 +177,36 @@ impl Ring {
             self.peak = self.peak.max(self.held.messages);
         }
         Ok(self.reader_is_due())
+    }
+
+    /// Finds a place for a message although the ring is full, if that is how the ring deals with it: in the queue, or
+    /// beside, to where it is taken at once.
+    #[inline(never)]
+    fn make_way(&mut self, slot: &mut Option<Message>) -> bool {
+        match self.limits.when_full {
+            WhenFull::Refuse => false,
+            WhenFull::KeepNewest => true,
+            WhenFull::DropOldest => {
+                while self.limits.reached_by(self.queue.load())
+                    && let Some(oldest) = self.queue.pop()
+                {
+                    self.held.subtract(Load::of(&oldest));
+                    self.displaced += 1;
+                }
+                true
+            }
+            WhenFull::NewestOfTopic => {
+                if let Some(message) = slot.take() {
+                    self.accepted.add(Load::of(&message));
+                    match self.overflow.get_or_insert_default().put(message, self.limits) {
+                        Taken::Added => {}
+                        Taken::Replaced => self.conflated += 1,
+                        Taken::Dropped => self.displaced += 1,
+                    }
+                }
+                true
+            }
+        }
     }
 
     /// Appends all messages, for whose number and size [`room`](Self::room) was asked before. With the reader gone they
@@ -153,16 +228,17 @@ impl Ring {
             self.writer_waits = true;
             return None;
         }
+        let load = self.load();
         Some((
-            self.limits.messages.saturating_sub(self.held.messages),
-            self.limits.bytes.saturating_sub(self.held.weight()),
+            self.limits.messages.saturating_sub(load.messages),
+            self.limits.bytes.saturating_sub(load.weight()),
         ))
     }
 
     /// Moves everything that is queued into the reader's empty batch. If there is nothing, the reader goes to sleep
     /// with `sleep` as the condition to wake it.
     pub(crate) fn take(&mut self, batch: &mut Queue, sleep: WakeReader) -> bool {
-        if self.queue.is_empty() {
+        if self.queue.is_empty() && !self.take_overflow() {
             self.wake_reader = sleep;
             return false;
         }
@@ -192,8 +268,20 @@ impl Ring {
         true
     }
 
+    /// Moves what waits beside the queue into it, and tells whether there was anything.
+    fn take_overflow(&mut self) -> bool {
+        let Some(mut overflow) = self.overflow.take() else {
+            return false;
+        };
+        self.held.add(overflow.load());
+        self.peak = self.peak.max(self.held.messages);
+        overflow.drain().for_each(|message| self.queue.push(message));
+        true
+    }
+
     /// Takes out what is queued, for a writer whose reader will never read it.
     pub(crate) fn reclaim(&mut self) -> Queue {
+        self.take_overflow();
         let rest = std::mem::take(&mut self.queue);
         self.held.subtract(rest.load());
         rest
@@ -216,15 +304,10 @@ impl Ring {
         self.wake_reader = WakeReader::Never;
     }
 
-    /// Keeps only the newest message from now on.
-    pub(crate) fn begin_conflating(&mut self) {
-        self.conflate = true;
-        self.replace_older();
-    }
-
     /// Changes the limits; tells whether a waiting writer must be woken.
     pub(crate) fn set_limits(&mut self, limits: Limits) -> bool {
         self.limits = limits;
+        self.replace_older();
         let wake = self.writer_waits && self.is_low();
         self.writer_waits &= !wake;
         wake
@@ -244,7 +327,7 @@ impl Ring {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_empty() && self.overflow.is_none()
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -253,7 +336,11 @@ impl Ring {
 
     /// What is in the pipe: queued, or taken and not yet released.
     pub(crate) fn held(&self) -> Load {
-        self.held
+        let mut held = self.held;
+        if let Some(overflow) = &self.overflow {
+            held.add(overflow.load());
+        }
+        held
     }
 
     pub(crate) fn accepted(&self) -> Load {
@@ -273,16 +360,20 @@ impl Ring {
         self.conflated
     }
 
+    pub(crate) fn displaced(&self) -> u64 {
+        self.displaced
+    }
+
     #[inline]
     fn count_in(&mut self, load: Load) {
         self.held.add(load);
         self.accepted.add(load);
     }
 
-    /// A conflating ring forgets all but the newest message.
+    /// A ring that keeps its newest message forgets all others.
     #[inline]
     fn replace_older(&mut self) {
-        if self.conflate && self.queue.load().messages > 1 {
+        if self.limits.when_full == WhenFull::KeepNewest && self.queue.load().messages > 1 {
             let mut all = self.reclaim();
             self.conflated += all.load().messages - 1;
             if let Some(newest) = all.pop_newest() {
@@ -305,9 +396,19 @@ impl Ring {
         due
     }
 
+    /// What counts against the limits.
+    #[inline]
+    fn load(&self) -> Load {
+        match self.limits.when_full {
+            WhenFull::DropOldest => self.queue.load(),
+            _ => self.held,
+        }
+    }
+
     #[inline]
     fn is_full(&self) -> bool {
-        !self.conflate && self.limits.reached_by(self.held)
+        // What waits beside the queue must not be overtaken.
+        self.limits.reached_by(self.load()) || self.overflow.is_some()
     }
 
     fn is_low(&self) -> bool {
@@ -324,7 +425,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn ring(messages: usize, bytes: usize) -> Ring {
-        Ring::new(Limits::new(messages, bytes), false)
+        Ring::new(Limits::new(messages, bytes))
     }
 
     fn push(ring: &mut Ring, message: impl Into<Message>) -> Result<bool, PushError> {
@@ -400,13 +501,69 @@ mod tests {
 
     #[test]
     fn a_conflating_ring_keeps_the_newest_and_counts_the_rest() {
-        let mut ring = Ring::new(Limits::new(1, 0), true);
+        let mut ring = Ring::new(Limits::NEWEST);
         for body in ["1", "2", "3"] {
             push(&mut ring, Message::from(body)).unwrap();
         }
         assert_eq!(ring.conflated(), 2);
         assert_eq!(ring.held().messages, 1);
         assert_eq!(all(ring.reclaim()), [Message::from("3")]);
+    }
+
+    fn ring_that(when_full: WhenFull, messages: usize) -> Ring {
+        Ring::new(Limits {
+            when_full,
+            ..Limits::new(messages, 0)
+        })
+    }
+
+    #[test]
+    fn a_full_ring_may_drop_its_oldest_message_but_none_that_was_taken() {
+        let mut ring = ring_that(WhenFull::DropOldest, 2);
+        let mut batch = Queue::new();
+        (1..=3).for_each(|at| assert!(push(&mut ring, at.to_string()).is_ok()));
+        ring.take(&mut batch, WakeReader::OnPush);
+        (4..=6).for_each(|at| assert!(push(&mut ring, at.to_string()).is_ok()));
+        assert_eq!((ring.held().messages, ring.displaced()), (4, 2));
+        assert_eq!(all(batch), ["2", "3"].map(Message::from));
+        assert_eq!(all(ring.reclaim()), ["5", "6"].map(Message::from));
+        assert_eq!(ring.accepted().messages, 6);
+    }
+
+    #[test]
+    fn a_full_ring_may_keep_the_newest_message_of_each_topic() {
+        let mut ring = ring_that(WhenFull::NewestOfTopic, 2);
+        let mut batch = Queue::new();
+        let quote = |topic: &str, price: &str| [topic, price].into_iter().collect::<Message>();
+        for (topic, price) in [
+            ("a", "1"),
+            ("a", "2"),
+            ("a", "3"),
+            ("b", "1"),
+            ("a", "4"),
+            ("c", "1"),
+        ] {
+            assert!(push(&mut ring, quote(topic, price)).is_ok());
+        }
+        assert_eq!(
+            (ring.conflated(), ring.displaced(), ring.held().messages),
+            (1, 1, 4)
+        );
+        ring.take(&mut batch, WakeReader::OnPush);
+        assert_eq!(
+            all(std::mem::take(&mut batch)),
+            [quote("a", "1"), quote("a", "2")]
+        );
+        assert!(!ring.is_empty());
+        assert!(push(&mut ring, quote("b", "2")).is_ok(), "must not overtake");
+        assert!(ring.take(&mut batch, WakeReader::OnPush));
+        assert_eq!(
+            all(batch),
+            [quote("a", "4"), quote("b", "2")],
+            "in the order of sending"
+        );
+        assert!(ring.is_empty());
+        assert_eq!(ring.accepted().messages, 7);
     }
 
     #[test]

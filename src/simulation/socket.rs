@@ -78,7 +78,6 @@ impl<P: Pattern> Socket<P> {
             limits: PipeLimits {
                 send: limits,
                 recv: limits,
-                conflate: false,
             },
             config: Arc::new(Config::new(P::TYPE, options)),
             past: Traffic::default(),
@@ -101,7 +100,7 @@ impl<P: Pattern> Socket<P> {
         if call.read {
             self.pattern.activate_read(call.pipe, &mut self.pipes);
         } else {
-            self.pattern.activate_write(call.pipe);
+            self.pattern.activate_write(call.pipe, &mut self.pipes);
         }
         self.asleep = false;
     }

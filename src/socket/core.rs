@@ -13,7 +13,7 @@ use crate::message::Message;
 use crate::monitor::Event;
 use crate::options::Options;
 use crate::pattern::{Effects, Offer, Pattern, Pipes};
-use crate::peer::PeerInfo;
+use crate::peer::{PeerInfo, SocketType};
 use crate::pipe::{Limits, PipeLimits, Wakes};
 use crate::reactor::{Alarm, Dialer, LinkConfig, Listener, Reactor, Session, Waiter};
 use crate::stats::{DropReason, PeerStats, SocketStats, Traffic};
@@ -146,7 +146,11 @@ impl Peer {
 }
 
 impl<P: Pattern> Core<P> {
-    pub(super) fn new(context: &Context, options: Options) -> Arc<Self> {
+    pub(super) fn new(context: &Context, mut options: Options) -> Arc<Self> {
+        if P::TYPE == SocketType::Sub {
+            // All that it sends are subscriptions, which mean nothing once it is closed.
+            options.linger = Some(Duration::ZERO);
+        }
         let mut pattern = P::default();
         pattern.configure(&options);
         let core = Arc::new_cyclic(|myself| Self {
@@ -281,6 +285,12 @@ impl<P: Pattern> Core<P> {
         result
     }
 
+    /// The same, unless the socket is closed.
+    pub(super) fn act_if_open<T>(&self, action: impl FnOnce(&mut P, &mut Pipes) -> T) -> Option<T> {
+        let open = self.state.lock().phase == Phase::Open;
+        open.then(|| self.act(action))
+    }
+
     /// Does what must not be done while the socket is locked.
     pub(super) fn settle(&self, aftermath: Aftermath) {
         aftermath.wakes.fire();
@@ -324,21 +334,20 @@ impl<P: Pattern> Core<P> {
         }))
     }
 
-    /// The limits of a pipe, seen from the socket; a conflating pipe needs none.
+    /// The limits of a pipe, seen from the socket. A conflating one needs none, but for subscriptions: no newer one takes
+    /// the place of an older.
     pub(super) fn pipe_limits(&self) -> PipeLimits {
         let options = &self.options;
-        if options.conflate {
-            return PipeLimits {
-                send: Limits::NONE,
-                recv: Limits::NONE,
-                conflate: true,
-            };
+        let mut send = Limits::new(options.send_hwm, options.send_hwm_bytes);
+        let mut recv = Limits::new(options.recv_hwm, options.recv_hwm_bytes);
+        send.when_full = options.topics.slow.into();
+        if options.conflate && !P::TYPE.subscribes() {
+            send = Limits::NEWEST;
         }
-        PipeLimits {
-            send: Limits::new(options.send_hwm, options.send_hwm_bytes),
-            recv: Limits::new(options.recv_hwm, options.recv_hwm_bytes),
-            conflate: false,
+        if options.conflate && !P::TYPE.publishes() {
+            recv = Limits::NEWEST;
         }
+        PipeLimits { send, recv }
     }
 
     pub(super) fn stats(&self) -> SocketStats {
@@ -415,6 +424,7 @@ impl<P: Pattern> State<P> {
             wakes,
             finished,
             expelled,
+            announced,
         } = std::mem::take(self.pipes.effects());
         for key in finished {
             if self.peers.get(&key).is_some_and(|peer| peer.gone) {
@@ -425,6 +435,9 @@ impl<P: Pattern> State<P> {
             wakes,
             ..Aftermath::default()
         };
+        if announced {
+            aftermath.signals.extend(self.watchers.tell_all());
+        }
         for (key, reason) in expelled {
             self.expel(key, reason, &mut aftermath);
         }

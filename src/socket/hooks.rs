@@ -98,6 +98,8 @@ impl<P: Pattern> Core<P> {
             if let Some(reason) = doomed {
                 pipes.expel(pipe, reason);
             }
+            // A pattern may have waited for this before it looked for messages in the pipe.
+            signals.extend(state.next_receiver());
             signals.extend(state.stranded_senders());
         }
         signals.extend(state.watchers.tell_all());
@@ -254,11 +256,14 @@ impl<P: Pattern> pipe::Owner for Core<P> {
 
     fn activate_write(self: Arc<Self>, pipe: usize) {
         let mut state = self.state.lock();
-        state.pattern.activate_write(pipe);
+        let State { pattern, pipes, .. } = &mut *state;
+        pattern.activate_write(pipe, pipes);
         let stranded = state.stranded_senders();
         let signal = state.senders.tell_one();
         let closing = state.phase == Phase::Closing;
+        let aftermath = state.take_aftermath();
         drop(state);
+        self.settle(aftermath);
         fire_signals(signal);
         fire_signals(stranded);
         if closing {

@@ -614,26 +614,29 @@ macro_rules! halves {
 /// Gives a type what sockets have that receive.
 macro_rules! recv_verbs {
     ($socket:ident) => {
+        $crate::socket::verbs::recv_verbs!($socket => $crate::Message, "message");
+    };
+    ($socket:ident => $received:ty, $name:literal) => {
         impl $socket {
-            /// Receives the next message; waits for one, for as long as the receive timeout allows.
+            #[doc = concat!("Receives the next ", $name, "; waits for one, for as long as the receive timeout allows.")]
             ///
             /// # Errors
             ///
             /// None came in time, or the socket is closed.
-            pub fn recv(&self) -> Result<$crate::Message, $crate::RecvError> {
+            pub fn recv(&self) -> Result<$received, $crate::RecvError> {
                 self.0.0.recv(self.0.0.options.recv_timeout)
             }
 
-            /// Receives a message if one is here.
+            #[doc = concat!("Receives the next ", $name, " if one is here.")]
             ///
             /// # Errors
             ///
             /// None is here, or the socket is closed.
-            pub fn try_recv(&self) -> Result<$crate::Message, $crate::TryRecvError> {
+            pub fn try_recv(&self) -> Result<$received, $crate::TryRecvError> {
                 self.0.0.recv_now()
             }
 
-            /// Receives the next message; waits for one at most this long.
+            #[doc = concat!("Receives the next ", $name, "; waits for one at most this long.")]
             ///
             /// # Errors
             ///
@@ -641,17 +644,17 @@ macro_rules! recv_verbs {
             pub fn recv_timeout(
                 &self,
                 timeout: ::std::time::Duration,
-            ) -> Result<$crate::Message, $crate::RecvError> {
+            ) -> Result<$received, $crate::RecvError> {
                 self.0.0.recv(Some(timeout))
             }
 
-            /// Receives the next message without blocking the thread: on any executor. Dropping the future before it
-            /// is ready loses nothing.
+            #[doc = concat!("Receives the next ", $name, " without blocking the thread: on any executor.")]
+            /// Dropping the future before it is ready loses nothing.
             ///
             /// # Errors
             ///
             /// The socket is closed.
-            pub async fn recv_async(&self) -> Result<$crate::Message, $crate::RecvError> {
+            pub async fn recv_async(&self) -> Result<$received, $crate::RecvError> {
                 self.0.0.recv_async().await
             }
         }

@@ -47,7 +47,7 @@ impl Config {
                 max_message_parts: options.max_message_parts,
                 max_command: limits::COMMAND,
                 first_reservation: limits::FIRST_RESERVATION,
-                old_subscriptions: publishes(socket_type),
+                old_subscriptions: socket_type.publishes(),
             },
             handshake_timeout: options.handshake_timeout,
             stall_timeout: options.stall_timeout,
@@ -68,16 +68,6 @@ impl Config {
         let ttl = self.heartbeat_ttl.map_or(0, |ttl| ttl.as_millis().div_ceil(100));
         u16::try_from(ttl).unwrap_or(u16::MAX).min(MAX_TTL_DECISECONDS)
     }
-}
-
-/// Tells whether subscriptions mean something to sockets of this type.
-fn publishes(socket_type: SocketType) -> bool {
-    matches!(socket_type, SocketType::Pub | SocketType::XPub)
-}
-
-/// Tells whether what sockets of this type send may be subscriptions.
-fn subscribes(socket_type: SocketType) -> bool {
-    matches!(socket_type, SocketType::Sub | SocketType::XSub)
 }
 
 /// Something that happened beside messages.
@@ -125,7 +115,6 @@ enum State {
 struct Traffic {
     decoder: Decoder,
     heartbeat: Heartbeat,
-    #[allow(dead_code, reason = "for sockets that subscribe")]
     version: (u8, u8),
 }
 
@@ -286,7 +275,7 @@ impl Connection {
         let State::Traffic(traffic) = &self.state else {
             return;
         };
-        let as_command = traffic.version >= (3, 1) && subscribes(self.config.socket_type);
+        let as_command = traffic.version >= (3, 1) && self.config.socket_type.subscribes();
         // Our READY, above all, goes before the first message.
         self.poll_transmit(out);
         match message.as_single() {
@@ -299,7 +288,7 @@ impl Connection {
     /// Prepares the batch for messages that need no encoding, for they lie packed in the form of frames; returns false
     /// if this connection must encode each message.
     pub(crate) fn passes_packed(&mut self, out: &mut Batch) -> bool {
-        if !self.is_ready() || subscribes(self.config.socket_type) {
+        if !self.is_ready() || self.config.socket_type.subscribes() {
             return false;
         }
         self.poll_transmit(out);
@@ -408,7 +397,7 @@ impl Connection {
         let State::Traffic(traffic) = &mut self.state else {
             return Ok(());
         };
-        let publishing = publishes(self.config.socket_type);
+        let publishing = self.config.socket_type.publishes();
         loop {
             traffic.heartbeat.set_deaf(!room.is_open(), now);
             if !input.is_empty() {
