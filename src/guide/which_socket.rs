@@ -5,6 +5,7 @@
 //! | You want | Sockets |
 //! |---|---|
 //! | to share out work, or collect results | [`Push`] and [`Pull`](#share-out-work-push-and-pull) |
+//! | to tell everybody who cares | [`Pub`] and [`Sub`](#tell-all-who-care-pub-and-sub) |
 //! | to ask, and get an answer | [`Req`] and [`Rep`](#ask-and-answer-req-and-rep) |
 //! | to ask many things at once, or to talk to many by name | [`Dealer`] and [`Router`](#talk-to-many-dealer-and-router) |
 //! | to stand between those who ask and those who answer | a [broker](#stand-in-between-a-broker) |
@@ -34,6 +35,37 @@
 //! ```
 //!
 //! Examples: `push_pull`, `push_pull_async`, `pipeline`.
+//!
+//! # Tell all who care: `Pub` and `Sub`
+//!
+#![doc = concat!("<figure>\n", include_str!("../../docs/pictures/pub_sub.svg"), "</figure>")]
+//!
+//! A [`Pub`] sends each message to all subscribers that want it. What a [`Sub`] wants are topics: it gets the messages whose
+//! first frame begins with one of them, and nothing before it has subscribed. What nobody wants is not sent. A subscriber that is
+//! too slow misses some, and the publisher counts them; see [back-pressure](super::back_pressure#slow-subscribers). One that
+//! comes late has missed what was before: see [the slow joiner](super::slow_joiner).
+//!
+//! [`XPub`] and [`XSub`] are the same two, but they show subscriptions as events and messages: for a proxy, or for a publisher
+//! that wants to know who listens.
+//!
+//! ```
+//! use std::time::Duration;
+//! use aqueduct::{Message, Pub, Sub};
+//!
+//! let publisher = Pub::new();
+//! let endpoint = publisher.bind("tcp://127.0.0.1:0")?;
+//! let subscriber = Sub::new();
+//! subscriber.subscribe("wind")?;
+//! subscriber.connect(&endpoint)?;
+//!
+//! publisher.wait_for_subscribers("wind", 1, Duration::from_secs(10))?;
+//! publisher.send(Message::from_iter(["rain", "2"]))?;
+//! publisher.send(Message::from_iter(["wind", "7"]))?;
+//! assert_eq!(subscriber.recv()?, Message::from_iter(["wind", "7"]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Examples: `weather`, `log_collector`, `pubsub_proxy`, `event_bus`.
 //!
 //! # Ask and answer: `Req` and `Rep`
 //!
@@ -129,6 +161,10 @@
 //! |---|---|---|---|---|
 //! | [`Push`] | `Pull` | one, in turn | – | waits |
 //! | [`Pull`] | `Push` | – | all, in turn | |
+//! | [`Pub`] | `Sub`, `XSub` | all who want it | – | drops, or as you choose |
+//! | [`Sub`] | `Pub`, `XPub` | – | all, in turn | |
+//! | [`XPub`] | `Sub`, `XSub` | all who want it | all, in turn | drops, or as you choose |
+//! | [`XSub`] | `Pub`, `XPub` | all | all, in turn | drops |
 //! | [`Req`] | `Rep`, `Router` | one, in turn | the one that was asked | waits |
 //! | [`Rep`] | `Req`, `Dealer` | the one that asked | all, in turn | waits; gone: an error |
 //! | [`Dealer`] | `Rep`, `Dealer`, `Router` | one, in turn | all, in turn | waits |
@@ -148,4 +184,4 @@
 //! A socket can have many endpoints, of different transports.
 
 #[cfg(doc)]
-use crate::{Context, Dealer, Pair, Pull, Push, Rep, Reply, Req, Router};
+use crate::{Context, Dealer, Pair, Pub, Pull, Push, Rep, Reply, Req, Router, Sub, XPub, XSub};
