@@ -147,3 +147,110 @@ impl Announcer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::super::publisher::as_subscription;
+    use super::super::subscribe::SubPattern;
+    use super::super::testing::pipes;
+    use super::*;
+    use crate::pipe::{PipeEnd, Wakes};
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Subscribe(u8),
+        Unsubscribe(u8),
+        /// The publisher reads so many messages.
+        Read(usize),
+        Reconnect,
+    }
+
+    fn ops() -> impl Strategy<Value = Vec<Op>> {
+        let op = prop_oneof![
+            4 => (0..12u8).prop_map(Op::Subscribe),
+            3 => (0..12u8).prop_map(Op::Unsubscribe),
+            3 => (1..6usize).prop_map(Op::Read),
+            1 => Just(Op::Reconnect),
+        ];
+        prop::collection::vec(op, 0..120)
+    }
+
+    /// A publisher that believes what it is told, and that must never be told what it knows.
+    #[derive(Default)]
+    struct Believer(BTreeSet<Vec<u8>>);
+
+    impl Believer {
+        fn read(&mut self, far: &mut PipeEnd, count: usize) -> usize {
+            let heard = std::iter::from_fn(|| far.pop(&mut Wakes::new())).take(count);
+            let heard = heard.inspect(|message| {
+                let (subscribe, topic) = as_subscription(message).unwrap();
+                let news = if subscribe {
+                    self.0.insert(topic.to_vec())
+                } else {
+                    self.0.remove(topic)
+                };
+                assert!(news, "{subscribe} {topic:?} was known");
+            });
+            let count = heard.count();
+            drop(far.release());
+            count
+        }
+    }
+
+    proptest! {
+        /// However little room there is and whatever happens, a publisher ends up with the topics of now, and what is
+        /// owed to it on the way is never more than there were and are.
+        #[test]
+        fn a_publisher_comes_to_know_what_is_wanted(hwm in 1..4usize, ops in ops()) {
+            let mut sub = SubPattern::default();
+            let (mut pipes, keys, mut far) = pipes(1, hwm, &mut sub);
+            let (key, far) = (keys[0], &mut far[0]);
+            let mut announcer = Announcer::default();
+            let mut model = BTreeMap::<Vec<u8>, usize>::new();
+            let mut believer = Believer::default();
+            announcer.connected(key, &mut pipes);
+            for op in ops {
+                match op {
+                    Op::Subscribe(topic) => {
+                        announcer.subscribe(&[topic], false, &mut pipes);
+                        *model.entry(vec![topic]).or_default() += 1;
+                    }
+                    Op::Unsubscribe(topic) => {
+                        let had = model.get(&[topic][..]).copied().unwrap_or_default();
+                        prop_assert_eq!(announcer.unsubscribe(&[topic], &mut pipes), had > 0);
+                        match had {
+                            0 => {}
+                            1 => drop(model.remove(&[topic][..])),
+                            more => drop(model.insert(vec![topic], more - 1)),
+                        }
+                    }
+                    Op::Read(count) => {
+                        believer.read(far, count);
+                        announcer.tell(key, &mut pipes);
+                    }
+                    Op::Reconnect => {
+                        drop(far.rest());
+                        announcer.disconnected(key, &mut pipes);
+                        prop_assert_eq!(believer.read(far, usize::MAX), 0, "nothing is left for the next");
+                        believer = Believer::default();
+                        announcer.connected(key, &mut pipes);
+                    }
+                }
+                prop_assert!(announcer.told[&key].owed.len() <= believer.0.len() + model.len() + hwm);
+            }
+            loop {
+                let read = believer.read(far, usize::MAX);
+                announcer.tell(key, &mut pipes);
+                if read == 0 && far.unread() == 0 {
+                    break;
+                }
+            }
+            prop_assert_eq!(believer.0, model.into_keys().collect::<BTreeSet<_>>());
+            prop_assert!(announcer.told[&key].owed.is_empty());
+        }
+    }
+}

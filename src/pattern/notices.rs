@@ -127,8 +127,9 @@ impl Notices {
         self.events.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.events.len()
+    /// Counts what waits beside changes.
+    pub(super) fn others(&self) -> usize {
+        self.events.len().saturating_sub(self.changes.len())
     }
 
     /// Tells whether a subscriber has as much to its account as it may have.
@@ -152,5 +153,57 @@ impl Notices {
             }
         }
         Some((pipe, event))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn change(subscribe: bool, topic: u8) -> XPubEvent {
+        let (subscriber, topic) = (SubscriberId::default(), Frame::from([topic]));
+        if subscribe {
+            XPubEvent::Subscribe { subscriber, topic }
+        } else {
+            XPubEvent::Cancel { subscriber, topic }
+        }
+    }
+
+    proptest! {
+        /// Whoever hears all knows what there is; whoever hears late hears of no more than has changed since.
+        #[test]
+        fn changes_that_undo_each_other_are_not_told(
+            ops in prop::collection::vec(prop::option::of(0..6u8), 0..100)
+        ) {
+            let mut notices = Notices::default();
+            let (mut there, mut known) = (BTreeSet::new(), BTreeSet::new());
+            for op in ops {
+                match op {
+                    Some(topic) => {
+                        let subscribe = there.insert(topic) || { there.remove(&topic); false };
+                        notices.put_change(0, subscribe, change(subscribe, topic));
+                    }
+                    None => match notices.pop() {
+                        Some((_, XPubEvent::Subscribe { topic, .. })) => prop_assert!(known.insert(topic[0])),
+                        Some((_, XPubEvent::Cancel { topic, .. })) => prop_assert!(known.remove(&topic[0])),
+                        other => prop_assert!(other.is_none()),
+                    },
+                }
+                let differ = there.symmetric_difference(&known).count();
+                prop_assert_eq!((notices.events.len(), notices.others()), (differ, 0));
+                prop_assert_eq!(notices.is_full(SubscriberId::default(), differ + 1, usize::MAX), false);
+            }
+            prop_assert_eq!(notices.pending.is_empty(), notices.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_event_shows_itself_as_what_travels() {
+        assert_eq!(change(true, b'a').into_message(), "\u{1}a");
+        assert_eq!(change(false, b'a').into_message(), "\u{0}a");
     }
 }

@@ -13,6 +13,7 @@ use crate::stats::DropReason;
 /// Names a subscriber of an [`XPub`](crate::XPub) for as long as it is connected; a subscriber that comes back has another
 /// one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(test, derive(Default))]
 pub struct SubscriberId(u64);
 
 /// The subscribers, and what they want.

@@ -21,17 +21,20 @@ const MAX_NOTICES: usize = 1_000;
 /// Bytes of topics and messages in them.
 const MAX_NOTICE_BYTES: usize = 1024 * 1024;
 
-/// Notices of subscribers that are gone, beside changes, that wait to be received: these nobody can be made to wait for.
-/// More are dropped and counted; it takes an application that asked for them and does not take them.
-const MAX_FAREWELLS: usize = 65_536;
+/// Notices that wait to be received beside changes, of which there are never more than topics. When there are so many, no
+/// subscriber is read from, and what those that leave take back is told of no more, but counted. It takes an application
+/// that has asked for such notices and does not receive them.
+const MAX_OTHERS: usize = 65_536;
 
 /// The state of an XPUB socket.
 #[derive(Debug, Default)]
 pub(crate) struct XPubPattern {
     publisher: Publisher,
     notices: Notices,
-    /// Pipes that are not read from until their notices are received.
+    /// Pipes that are not read from until notices are received.
     clogged: HashSet<usize>,
+    /// There are too many notices of all together.
+    crowded: bool,
 }
 
 impl XPubPattern {
@@ -58,7 +61,8 @@ impl XPubPattern {
     fn hear(&mut self, pipe: usize, pipes: &mut Pipes) {
         let mut place = None;
         while let Some(id) = self.publisher.subscriber(pipe) {
-            if self.notices.is_full(id, MAX_NOTICES, MAX_NOTICE_BYTES) {
+            self.crowded |= self.notices.others() >= MAX_OTHERS;
+            if self.crowded || self.notices.is_full(id, MAX_NOTICES, MAX_NOTICE_BYTES) {
                 self.clogged.insert(pipe);
                 return;
             }
@@ -77,6 +81,21 @@ impl XPubPattern {
                 let change = self.publisher.change(pipe, subscribe, topic, pipes);
                 self.note(pipe, id, topic, change);
             }
+        }
+    }
+
+    /// A notice of a subscriber was received: reads on where there is room for more again.
+    fn unclog(&mut self, pipe: usize, id: SubscriberId, pipes: &mut Pipes) {
+        if self.crowded {
+            if self.notices.others() <= MAX_OTHERS / 2 {
+                self.crowded = false;
+                let all = std::mem::take(&mut self.clogged);
+                all.into_iter().for_each(|pipe| self.hear(pipe, pipes));
+            }
+        } else if !self.notices.is_full(id, MAX_NOTICES / 2, MAX_NOTICE_BYTES / 2)
+            && self.clogged.remove(&pipe)
+        {
+            self.hear(pipe, pipes);
         }
     }
 
@@ -128,7 +147,7 @@ impl XPubPattern {
             changes.push((Frame::copy_from_slice(topic), change));
         });
         for (topic, change) in changes {
-            if change == Change::Last || self.notices.len() < MAX_FAREWELLS {
+            if change == Change::Last || self.notices.others() < MAX_OTHERS {
                 self.note(pipe, id, &topic, change);
             } else if let Some(pipes) = &mut pipes {
                 pipes.tally().notices_dropped += 1;
@@ -188,13 +207,10 @@ impl Pattern for XPubPattern {
 
     fn recv(&mut self, received: &mut Option<XPubEvent>, pipes: &mut Pipes) -> Option<usize> {
         let (pipe, event) = self.notices.pop()?;
-        let low = !self
-            .notices
-            .is_full(event.subscriber(), MAX_NOTICES / 2, MAX_NOTICE_BYTES / 2);
-        *received = Some(event);
-        if low && self.clogged.remove(&pipe) {
-            self.hear(pipe, pipes);
+        if !self.clogged.is_empty() {
+            self.unclog(pipe, event.subscriber(), pipes);
         }
+        *received = Some(event);
         Some(pipe)
     }
 
@@ -204,5 +220,94 @@ impl Pattern for XPubPattern {
 
     fn can_recv(&mut self, _pipes: &mut Pipes) -> bool {
         !self.notices.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::notices::subscription;
+    use super::super::testing::pipes;
+    use super::*;
+    use crate::pipe::PipeEnd;
+
+    fn xpub(peers: usize, verbosity: Verbosity) -> (XPubPattern, Pipes, Vec<usize>, Vec<PipeEnd>) {
+        let mut xpub = XPubPattern::default();
+        let mut options = Options::default();
+        options.topics.verbosity = verbosity;
+        xpub.configure(&options);
+        let (mut all, keys, far) = pipes(peers, 0, &mut xpub);
+        for key in &keys {
+            xpub.connected(*key, &PeerInfo::new(SocketType::Sub), &mut all);
+        }
+        (xpub, all, keys, far)
+    }
+
+    fn say(far: &mut PipeEnd, subscribe: bool, topic: &str) {
+        assert!(far.push(subscription(subscribe, topic.as_bytes())).is_ok());
+    }
+
+    fn count(xpub: &mut XPubPattern, pipes: &mut Pipes) -> usize {
+        let mut place = None;
+        std::iter::from_fn(|| xpub.recv(&mut place, pipes)).count()
+    }
+
+    #[test]
+    fn a_subscriber_is_read_from_again_when_half_of_its_notices_are_received() {
+        let (mut xpub, mut pipes, keys, mut far) = xpub(1, Verbosity::Changes);
+        (0..1_500).for_each(|at| say(&mut far[0], true, &at.to_string()));
+        xpub.activate_read(keys[0], &mut pipes);
+        assert_eq!(xpub.publisher.topics(), MAX_NOTICES);
+        let mut place = None;
+        for _ in 0..MAX_NOTICES / 2 {
+            xpub.recv(&mut place, &mut pipes);
+        }
+        assert_eq!(xpub.publisher.topics(), MAX_NOTICES);
+        xpub.recv(&mut place, &mut pipes);
+        assert_eq!(xpub.publisher.topics(), 1_500);
+        assert_eq!(count(&mut xpub, &mut pipes), 999);
+    }
+
+    #[test]
+    fn subscribers_that_come_and_go_unheard_leave_nothing() {
+        let (mut xpub, mut pipes, keys, mut far) = xpub(1, Verbosity::Changes);
+        for round in 0..50 {
+            (0..100).for_each(|at| say(&mut far[0], true, &format!("{round} {at}")));
+            xpub.activate_read(keys[0], &mut pipes);
+            xpub.disconnected(keys[0], &mut pipes);
+            xpub.connected(keys[0], &PeerInfo::new(SocketType::Sub), &mut pipes);
+        }
+        assert_eq!((xpub.publisher.topics(), count(&mut xpub, &mut pipes)), (0, 0));
+    }
+
+    #[test]
+    fn an_application_that_takes_nothing_has_all_subscribers_wait() {
+        let (mut xpub, mut pipes, keys, mut far) = xpub(2, Verbosity::All);
+        // Somebody stays, so that what the other wants and leaves are no changes.
+        (0..900).for_each(|at| say(&mut far[1], true, &at.to_string()));
+        xpub.activate_read(keys[1], &mut pipes);
+        for _ in 0..200 {
+            (0..900).for_each(|at| say(&mut far[0], true, &at.to_string()));
+            xpub.activate_read(keys[0], &mut pipes);
+            xpub.disconnected(keys[0], &mut pipes);
+            xpub.connected(keys[0], &PeerInfo::new(SocketType::Sub), &mut pipes);
+        }
+        assert!(xpub.crowded && xpub.notices.others() <= MAX_OTHERS);
+        assert!(pipes.tally().notices_dropped > 0);
+        say(&mut far[0], true, "at last");
+        xpub.activate_read(keys[0], &mut pipes);
+        assert_eq!(xpub.publisher.count(b"at last"), 0);
+        count(&mut xpub, &mut pipes);
+        assert_eq!(xpub.publisher.count(b"at last"), 1);
+    }
+
+    #[test]
+    fn what_a_departed_subscriber_had_left_unheard_is_passed_over() {
+        let (mut xpub, mut pipes, keys, mut far) = xpub(1, Verbosity::Changes);
+        (0..1_200).for_each(|at| say(&mut far[0], true, &at.to_string()));
+        xpub.activate_read(keys[0], &mut pipes);
+        xpub.disconnected(keys[0], &mut pipes);
+        assert_eq!(xpub.publisher.topics(), 0);
+        assert_eq!(pipes.get_mut(keys[0]).unwrap().traffic().discarded, 200);
+        assert_eq!(count(&mut xpub, &mut pipes), 0);
     }
 }

@@ -119,7 +119,7 @@ impl Side {
 fn pipe(messages: usize, bytes: usize) -> (PipeEnd, PipeEnd) {
     let limits = PipeLimits {
         send: Limits::new(messages, bytes),
-        recv: Limits::NONE,
+        recv: Limits::new(0, 0),
     };
     pair(limits)
 }

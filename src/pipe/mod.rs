@@ -60,9 +60,9 @@ enum To {
 const MAX_DEPTH: u32 = 4;
 
 crate::sync::thread_local! {
-    static DEPTH: Cell<u32> = const { Cell::new(0) };
+    static DEPTH: Cell<u32> = Cell::default();
     /// What could not be fired for being too deep: the deepest call that could does it.
-    static LINE: RefCell<VecDeque<Wake>> = const { RefCell::new(VecDeque::new()) };
+    static LINE: RefCell<VecDeque<Wake>> = RefCell::default();
 }
 
 /// One call deeper, for as long as this lives.
