@@ -1,6 +1,7 @@
 //! # Which socket do I want?
 //!
-//! A socket type is a rule: who gets the next message, and who is listened to. Start from what you want to happen.
+//! A socket type is a rule: who gets the next message, and who is listened to. Start from what you want to
+//! happen.
 //!
 //! | You want | Sockets |
 //! |---|---|
@@ -11,16 +12,17 @@
 //! | to stand between those who ask and those who answer | a [broker](#stand-in-between-a-broker) |
 //! | to join exactly two | two [`Pair`](#join-two-pair)s |
 //!
-//! All of them send whole messages, connect again when a connection is lost, and have bounded queues. Either end may bind
-//! and the other connect, and either end may come first.
+//! All of them send whole messages, connect again when a connection is lost, and have bounded queues. Either
+//! end may bind and the other connect, and either end may come first.
 //!
 //! # Share out work: `Push` and `Pull`
 //!
 #![doc = concat!("<figure>\n", include_str!("../../docs/pictures/push_pull.svg"), "</figure>")]
 //!
-//! A [`Push`] gives each message to one of its peers, in turn, and passes over those that have no room. A [`Pull`] takes from
-//! its peers, in turn. So work goes to many and results come from many, with no more code than for one; workers may come and
-//! go at any time. Nothing comes back by this way: results go by a pair of sockets of their own.
+//! A [`Push`] gives each message to one of its peers, in turn, and passes over those that have no room. A
+//! [`Pull`] takes from its peers, in turn. So work goes to many and results come from many, with no more code
+//! than for one; workers may come and go at any time. Nothing comes back by this way: results go by a pair of
+//! sockets of their own.
 //!
 //! ```
 //! use aqueduct::{Pull, Push};
@@ -40,13 +42,14 @@
 //!
 #![doc = concat!("<figure>\n", include_str!("../../docs/pictures/pub_sub.svg"), "</figure>")]
 //!
-//! A [`Pub`] sends each message to all subscribers that want it. What a [`Sub`] wants are topics: it gets the messages whose
-//! first frame begins with one of them, and nothing before it has subscribed. What nobody wants is not sent. A subscriber that is
-//! too slow misses some, and the publisher counts them; see [back-pressure](super::back_pressure#slow-subscribers). One that
-//! comes late has missed what was before: see [the slow joiner](super::slow_joiner).
+//! A [`Pub`] sends each message to all subscribers that want it. What a [`Sub`] wants are topics: it gets the
+//! messages whose first frame begins with one of them, and nothing before it has subscribed. What nobody
+//! wants is not sent. A subscriber that is too slow misses some, and the publisher counts them; see
+//! [back-pressure](super::back_pressure#slow-subscribers). One that comes late has missed what was before:
+//! see [the slow joiner](super::slow_joiner).
 //!
-//! [`XPub`] and [`XSub`] are the same two, but they show subscriptions as events and messages: for a proxy, or for a publisher
-//! that wants to know who listens.
+//! [`XPub`] and [`XSub`] are the same two, but they show subscriptions as events and messages: for a proxy,
+//! or for a publisher that wants to know who listens.
 //!
 //! ```
 //! use std::time::Duration;
@@ -71,10 +74,10 @@
 //!
 #![doc = concat!("<figure>\n", include_str!("../../docs/pictures/req_rep.svg"), "</figure>")]
 //!
-//! A [`Req`] asks one of its peers, in turn, and gets the reply of that peer. A [`Rep`] receives each request together with a
-//! [`Reply`], the right to answer it: now or later, in any order, from any thread. Choose these two unless you need more; with
-//! a timeout and resending ([`request`](Req::request)) they survive servers that die. See
-//! [request reliability](super::request_reliability).
+//! A [`Req`] asks one of its peers, in turn, and gets the reply of that peer. A [`Rep`] receives each request
+//! together with a [`Reply`], the right to answer it: now or later, in any order, from any thread. Choose
+//! these two unless you need more; with a timeout and resending ([`request`](Req::request)) they survive
+//! servers that die. See [request reliability](super::request_reliability).
 //!
 //! ```
 //! use aqueduct::{Rep, Req};
@@ -99,10 +102,11 @@
 //!
 #![doc = concat!("<figure>\n", include_str!("../../docs/pictures/dealer_router.svg"), "</figure>")]
 //!
-//! A [`Dealer`] sends to its peers, in turn, and receives from all of them, without waiting for anything in between: a client
-//! that has many requests open. A [`Router`] knows each peer by an id. It receives each message with the id of its sender, and
-//! sends each to the id that it is given: a server that says something whenever it likes, or a broker. With
-//! [`notices`](crate::Builder::notices) it is told who comes and who goes.
+//! A [`Dealer`] sends to its peers, in turn, and receives from all of them, without waiting for anything in
+//! between: a client that has many requests open. A [`Router`] knows each peer by an id. It receives each
+//! message with the id of its sender, and sends each to the id that it is given: a server that says something
+//! whenever it likes, or a broker. With [`notices`](crate::Builder::notices) it is told who comes and who
+//! goes.
 //!
 //! ```
 //! use aqueduct::{Dealer, Router, RoutingId};
@@ -123,25 +127,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Whoever has no id of its own gets one that is made up, different for each connection. Examples: `load_balancer`,
-//! `task_queue`.
+//! Whoever has no id of its own gets one that is made up, different for each connection. Examples:
+//! `load_balancer`, `task_queue`.
 //!
 //! # Stand in between: a broker
 //!
 #![doc = concat!("<figure>\n", include_str!("../../docs/pictures/broker.svg"), "</figure>")]
 //!
-//! Clients and servers that know only the broker can be added and taken away without telling each other. A [`Router`] at the
-//! front takes requests, and a [`Dealer`] at the back shares them out; the names of those who asked travel with the messages, as
-//! frames before an empty one, and bring the replies home. With a second `Router` at the back, the broker chooses the worker
-//! itself. See [patterns](super::patterns#a-queue-between-clients-and-workers) and the example `load_balancer`.
+//! Clients and servers that know only the broker can be added and taken away without telling each other. A
+//! [`Router`] at the front takes requests, and a [`Dealer`] at the back shares them out; the names of those
+//! who asked travel with the messages, as frames before an empty one, and bring the replies home. With a
+//! second `Router` at the back, the broker chooses the worker itself. See
+//! [patterns](super::patterns#a-queue-between-clients-and-workers) and the example `load_balancer`.
 //!
 //! # Join two: `Pair`
 //!
 #![doc = concat!("<figure>\n", include_str!("../../docs/pictures/pair.svg"), "</figure>")]
 //!
-//! Two [`Pair`]s talk to each other, both ways, and to nobody else. A second peer is refused as long as the first one is there,
-//! and the [monitor](Pair::monitor) tells of it. For two threads that belong together, over inproc, or for a process and its
-//! child.
+//! Two [`Pair`]s talk to each other, both ways, and to nobody else. A second peer is refused as long as the
+//! first one is there, and the [monitor](Pair::monitor) tells of it. For two threads that belong together,
+//! over inproc, or for a process and its child.
 //!
 //! ```
 //! use aqueduct::Pair;
