@@ -286,6 +286,21 @@ pub enum WaitError {
     Closed,
 }
 
+/// Why a poller did not take something, or did not change it.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PollError {
+    /// Something else is registered under this key.
+    #[error("the key {0} is in use")]
+    KeyInUse(usize),
+    /// Nothing is registered under this key, or a timer, which has no interest.
+    #[error("no socket or descriptor is registered under the key {0}")]
+    NotRegistered(usize),
+    /// The operating system cannot watch it, or has no descriptors left.
+    #[error("cannot be polled: {0}")]
+    Io(#[from] io::Error),
+}
+
 /// Why a text is not an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{reason} in endpoint {input:?}")]

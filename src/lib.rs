@@ -48,6 +48,9 @@
 //! runs on any executor; likewise for [`recv`](Pull::recv). Sockets are `Clone + Send + Sync`: use one from as many
 //! threads and tasks as you like.
 //!
+//! A [`Poller`] waits for many sockets, file descriptors and timers at once. A [`Notifier`] is a socket as a file
+//! descriptor, for an event loop of your own.
+//!
 //! # Back-pressure and what becomes of messages
 //!
 //! Queues are bounded, by default to 1,000 messages and 64 MiB for each peer. When all are full, `send` waits: nothing
@@ -61,7 +64,7 @@
 //! # The layers
 //!
 //! ```text
-//!   Push, Pull, Monitor    socket     the verbs, one lock, and those who wait
+//!   Push, Pull, Poller     socket     the verbs, one lock, and those who wait
 //!                          pattern    who gets the next message: one page for each socket type
 //!   Message, Frame         pipe       a pair of bounded queues for each peer, where both halves meet
 //!                          zmtp       bytes of one peer into messages and back; knows no clock and no stream
@@ -110,7 +113,7 @@ mod pool;
 mod queue;
 mod reactor;
 mod recycle;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod simulation;
 mod slab;
 mod socket;
@@ -122,8 +125,8 @@ mod zmtp;
 pub use context::Context;
 pub use endpoint::{Endpoint, Host, IntoEndpoint, IpcEndpoint, TcpEndpoint};
 pub use error::{
-    BindError, ConnectError, DetachError, DisconnectReason, EndpointError, PropertyError, RecvError,
-    ReplyError, ReqRecvError, ReqSendError, RequestError, RouteError, SendError, SubscribeError,
+    BindError, ConnectError, DetachError, DisconnectReason, EndpointError, PollError, PropertyError,
+    RecvError, ReplyError, ReqRecvError, ReqSendError, RequestError, RouteError, SendError, SubscribeError,
     TryRecvError, TryRouteError, TrySendError, WaitError,
 };
 pub use message::{Frame, INLINE_CAPACITY, Message};
@@ -131,10 +134,12 @@ pub use monitor::Event;
 pub use options::{Keepalive, SlowPolicy, Verbosity};
 pub use pattern::{RouterEvent, SubscriberId, XPubEvent};
 pub use peer::{PeerInfo, RoutingId, SocketType};
+#[cfg(unix)]
+pub use socket::Notifier;
 pub use socket::{
-    Buildable, Builder, Dealer, DealerReceiver, DealerSender, Monitor, Pair, PairReceiver, PairSender, Pub,
-    Pull, Push, Rep, Reply, Req, Router, RouterReceiver, RouterSender, Sub, TryReplyError, XPub,
-    XPubReceiver, XPubSender, XSub, XSubReceiver, XSubSender,
+    Buildable, Builder, Dealer, DealerReceiver, DealerSender, Interest, Monitor, Pair, PairReceiver,
+    PairSender, Pollable, Poller, Pub, Pull, Push, Ready, ReadyList, Rep, Reply, Req, Router, RouterReceiver,
+    RouterSender, Sub, TryReplyError, XPub, XPubReceiver, XPubSender, XSub, XSubReceiver, XSubSender,
 };
 pub use stats::{CloseReport, Count, DropReason, Drops, PeerStats, SocketStats, Traffic};
 
@@ -176,5 +181,25 @@ pub mod fuzzing {
     /// Both indexes of subscriptions do what a plain map would.
     pub fn subscriptions(data: &[u8]) {
         crate::pattern::subscriptions::fuzzing::subscriptions(data);
+    }
+
+    /// A routing table is a map in both directions.
+    pub fn routing_table(data: &[u8]) {
+        crate::pattern::fuzzing::routing_table(data);
+    }
+
+    /// Whatever peers send to a REP, each reply goes to who asked, in the envelope of the request.
+    pub fn envelopes(data: &[u8]) {
+        crate::pattern::fuzzing::envelopes(data);
+    }
+
+    /// Whatever peers send to a REQ, it hears the reply to its request and nothing else.
+    pub fn correlation(data: &[u8]) {
+        crate::pattern::fuzzing::correlation(data);
+    }
+
+    /// Whatever sockets, links and processes do, every message is where the counters say.
+    pub fn world(data: &[u8]) {
+        crate::simulation::world(data);
     }
 }

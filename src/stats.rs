@@ -8,7 +8,8 @@ use crate::{Endpoint, Message, PeerInfo};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DropReason {
-    /// It was queued for a peer whose connection, made by the peer, ended: RFC 30 has such a queue destroyed.
+    /// It was queued for a peer whose connection, made by the peer, ended: RFC 30 has such a queue destroyed. Or it was
+    /// for one peer alone, such as a reply, and another one may come to the endpoint that this socket connects to.
     PeerGone,
     /// It was queued for an endpoint that the application disconnected from.
     Disconnected,

@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use aqueduct::{Event, Message, Pull, Push, RecvError, SendError};
+use aqueduct::{Event, Message, Pull, Push, RecvError, Router, SendError};
 use futures_lite::future::{or, yield_now, zip};
 use support::*;
 
@@ -384,4 +384,24 @@ fn a_task_reads_the_monitor() {
     pull.bind("tcp://127.0.0.1:0").unwrap();
     pull.close();
     assert_eq!(reader.join().unwrap(), ["Listening", "Closed", "SocketClosed"]);
+}
+
+/// A ROUTER that connects learns whom it talks to at the end of the handshake. What the peer says in the same breath is
+/// in the pipe before that, and would be found by those who look, but has to be told to those who wait.
+#[test]
+fn a_message_in_one_piece_with_ready_wakes_a_router_that_connects() {
+    for transport in Transport::WIRED {
+        let listener = RawListener::bind(transport);
+        let router = Router::new();
+        router.connect(listener.endpoint()).unwrap();
+        let peer = thread::spawn(move || {
+            let mut peer = listener.accept();
+            peer.say(&GREETING).hear_greeting();
+            peer.say(&[ready_of("DEALER"), frame(0, b"early")].concat());
+            peer
+        });
+        let (_, message) = block_on(router.recv_async()).unwrap();
+        assert_eq!(message, "early");
+        drop(peer.join().unwrap());
+    }
 }

@@ -5,7 +5,6 @@ use std::collections::{BTreeSet, HashMap};
 use super::Pipes;
 use super::notices::subscription;
 use super::subscriptions::Topics;
-use crate::stats::DropReason;
 
 /// The longest topic, in bytes. As a command it is ten bytes longer, and 64 KiB are what a publisher takes.
 pub(crate) const MAX_TOPIC: usize = 64 * 1024 - 10;
@@ -103,7 +102,7 @@ impl Announcer {
     /// A publisher is gone. What it has not taken means nothing to the next one, who is told from the start.
     pub(super) fn disconnected(&mut self, pipe: usize, pipes: &mut Pipes) {
         if self.told.remove(&pipe).is_some() {
-            pipes.withdraw(pipe, DropReason::PeerGone);
+            pipes.withdraw(pipe);
         }
     }
 

@@ -17,6 +17,8 @@ mod announcer;
 mod dealer;
 mod distributor;
 mod fair_queue;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod line;
 mod load_balancer;
 mod notices;
@@ -87,6 +89,9 @@ pub(crate) trait Pattern: Default + Send + 'static {
     /// Whether what is sent has one peer that can take it, so that all who wait to send wait for something else: then
     /// each of them is told whenever anything changes.
     const ADDRESSED: bool = false;
+
+    /// Whether sending lets receive, and receiving lets send: then each concerns those who wait for the other.
+    const IN_TURNS: bool = false;
 
     /// What is sent: a message, and to whom if the sender says so.
     type Out: Send + 'static;
@@ -167,36 +172,26 @@ pub(crate) trait Pattern: Default + Send + 'static {
         let _ = pipes;
         false
     }
+
+    /// Tells whether it is worthwhile to send, for who does not wait. It is not where sending would only be refused,
+    /// which whoever does wait has to learn.
+    fn is_writable(&mut self, pipes: &mut Pipes) -> bool {
+        self.can_send(pipes)
+    }
+
+    /// Tells whether it is worthwhile to receive, for who does not wait. It is not where receiving would only bring word
+    /// that there is nothing to wait for.
+    fn is_readable(&mut self, pipes: &mut Pipes) -> bool {
+        self.can_recv(pipes)
+    }
 }
 
 #[cfg(test)]
 pub(crate) mod testing {
     //! Pipes with their far ends, for the tests of patterns.
 
-    use super::*;
-    use crate::pipe::{Limits, PipeEnd, PipeLimits, Wakes, pair};
-
-    /// Adds pipes of the given capacity and returns their keys and far ends.
-    pub(crate) fn pipes(
-        count: usize,
-        hwm: usize,
-        pattern: &mut impl Pattern,
-    ) -> (Pipes, Vec<usize>, Vec<PipeEnd>) {
-        let mut pipes = Pipes::default();
-        let (mut keys, mut far) = (Vec::new(), Vec::new());
-        for _ in 0..count {
-            let limits = Limits::new(hwm, 0);
-            let (near, other) = pair(PipeLimits {
-                send: limits,
-                recv: limits,
-            });
-            let key = pipes.insert(near);
-            pattern.attach(key);
-            keys.push(key);
-            far.push(other);
-        }
-        (pipes, keys, far)
-    }
+    pub(crate) use super::fuzzing::pipes;
+    use crate::pipe::{PipeEnd, Wakes};
 
     pub(crate) fn bodies(end: &mut PipeEnd) -> Vec<String> {
         std::iter::from_fn(|| end.pop(&mut Wakes::new()))

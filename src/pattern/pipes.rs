@@ -96,13 +96,6 @@ impl Pipes {
         }
     }
 
-    /// Takes back and drops what the peer of a pipe has not taken.
-    pub(crate) fn withdraw(&mut self, key: usize, reason: DropReason) {
-        if let Some(end) = self.ends.get_mut(key) {
-            end.withdraw(reason);
-        }
-    }
-
     /// Has those look who wait for peers.
     pub(crate) fn announce(&mut self) {
         self.effects.announced = true;
@@ -112,6 +105,13 @@ impl Pipes {
     pub(crate) fn discard(&mut self, key: usize, message: &Message) {
         if let Some(end) = self.ends.get_mut(key) {
             end.discard(message);
+        }
+    }
+
+    /// Drops what is queued in a pipe for a peer that is gone, and must not go to the next one.
+    pub(crate) fn withdraw(&mut self, key: usize) {
+        if let Some(end) = self.ends.get_mut(key) {
+            end.withdraw();
         }
     }
 
@@ -164,9 +164,17 @@ impl Pipes {
         self.ends.get_mut(key).is_some_and(PipeEnd::is_writable)
     }
 
-    /// Tells whether a pipe has a message now. One that has none will be activated.
+    /// Tells whether a pipe has a message now. One that has none will be activated; one that is closed and empty is
+    /// noted as finished.
     pub(crate) fn is_readable(&mut self, key: usize) -> bool {
-        self.ends.get_mut(key).is_some_and(PipeEnd::is_readable)
+        let Some(end) = self.ends.get_mut(key) else {
+            return false;
+        };
+        let readable = end.is_readable();
+        if !readable && end.is_finished() {
+            self.effects.finished.push(key);
+        }
+        readable
     }
 
     /// Has the socket end the connection of a pipe. One to an endpoint connected to will be made again.

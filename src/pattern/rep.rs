@@ -154,9 +154,13 @@ impl Pattern for RepPattern {
         self.inbound.activate(pipe);
     }
 
-    fn disconnected(&mut self, pipe: usize, _pipes: &mut Pipes) {
+    fn disconnected(&mut self, pipe: usize, pipes: &mut Pipes) {
         if let Some(asker) = self.askers.get_mut(&pipe) {
             asker.live = false;
+        }
+        // Replies that did not go out would go to the next peer of the pipe, which did not ask.
+        if !pipes.is_abandoned(pipe) {
+            pipes.withdraw(pipe);
         }
     }
 
@@ -229,6 +233,7 @@ mod tests {
     use super::super::testing::pipes;
     use super::*;
     use crate::pipe::{PipeEnd, Wakes};
+    use crate::stats::DropReason;
     use proptest::prelude::*;
 
     fn message(parts: &[&str]) -> Message {
@@ -303,6 +308,25 @@ mod tests {
         assert_eq!((old, new), (Message::from("old"), Message::from("new")));
         assert_eq!(reply(&mut rep, &mut pipes, to_old, "x"), Offer::Refused);
         assert_eq!(reply(&mut rep, &mut pipes, to_new, "x"), Offer::Taken);
+    }
+
+    #[test]
+    fn replies_that_did_not_go_out_are_not_for_the_next_peer() {
+        let mut rep = RepPattern::default();
+        let (mut pipes, keys, mut far) = pipes(1, 10, &mut rep);
+        for body in ["a", "b"] {
+            assert!(far[0].push(message(&["", body])).is_ok());
+            let (_, to) = recv(&mut rep, &mut pipes).unwrap();
+            assert_eq!(reply(&mut rep, &mut pipes, to, body), Offer::Taken);
+            rep.activate_read(keys[0], &mut pipes);
+        }
+        rep.disconnected(keys[0], &mut pipes);
+        rep.admit(keys[0], &PeerInfo::new(SocketType::Req), &mut pipes)
+            .unwrap();
+        assert_eq!(said(&mut far[0]), Vec::<Message>::new());
+        let traffic = pipes.get_mut(keys[0]).unwrap().traffic();
+        assert_eq!(traffic.dropped.of(DropReason::PeerGone), 2);
+        assert!(traffic.adds_up(), "{traffic:?}");
     }
 
     #[test]

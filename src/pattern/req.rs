@@ -164,6 +164,7 @@ impl ReqPattern {
 impl Pattern for ReqPattern {
     const TYPE: SocketType = SocketType::Req;
     const RECEIVES: bool = true;
+    const IN_TURNS: bool = true;
     type Out = Ask;
     type In = Heard;
 
@@ -177,7 +178,9 @@ impl Pattern for ReqPattern {
     }
 
     fn connected(&mut self, pipe: usize, _info: &PeerInfo, pipes: &mut Pipes) {
-        if self.options.probe {
+        // A request that waits in the pipe makes us known; and nothing may be queued behind it, for what is queued tells
+        // whether it went out.
+        if self.options.probe && pipes.queued(pipe) == 0 {
             send_probe(pipe, pipes);
         }
     }
@@ -255,6 +258,16 @@ impl Pattern for ReqPattern {
 
     fn can_recv(&mut self, pipes: &mut Pipes) -> bool {
         self.asked.as_ref().is_none_or(|asked| asked.lost) || self.inbound.can_recv(pipes)
+    }
+
+    fn is_writable(&mut self, pipes: &mut Pipes) -> bool {
+        let turn = self.asked.is_none() || (self.options.relaxed && !self.is_engaged());
+        turn && self.out.can_send(pipes)
+    }
+
+    fn is_readable(&mut self, pipes: &mut Pipes) -> bool {
+        let asked = self.asked.as_ref().filter(|asked| asked.ticket.is_none());
+        asked.is_some_and(|asked| asked.lost || self.inbound.can_recv(pipes))
     }
 }
 
@@ -390,6 +403,19 @@ mod tests {
         assert_eq!(hear(&mut req, &mut all), None);
         assert_eq!(said(&mut far[0]), [message(&["", "a"])]);
         let _ = far[0].release();
+        req.disconnected(keys[0], &mut all);
+        assert_eq!(hear(&mut req, &mut all), Some(Heard::Lost));
+    }
+
+    #[test]
+    fn a_probe_behind_a_request_does_not_keep_up_the_wait_for_its_reply() {
+        let mut req = ReqPattern::default();
+        req.options.probe = true;
+        let (mut all, keys, mut far) = pipes(1, 10, &mut req);
+        assert_eq!(ask(&mut req, &mut all, "early", None), Offer::Taken);
+        req.connected(keys[0], &PeerInfo::new(SocketType::Rep), &mut all);
+        assert_eq!(far[0].pop(&mut Wakes::new()), Some(message(&["", "early"])));
+        let _ = far[0].rest();
         req.disconnected(keys[0], &mut all);
         assert_eq!(hear(&mut req, &mut all), Some(Heard::Lost));
     }

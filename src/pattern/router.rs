@@ -85,7 +85,15 @@ impl RouterPattern {
         let assigned = self.routes.get(&pipe).is_some_and(|route| route.assigned);
         let id = match known {
             Some(id) if assigned || (info.routing_id.is_empty() && id.is_generated()) => id,
-            _ => self.register(pipe, &info.routing_id, pipes)?,
+            former => {
+                let id = self.register(pipe, &info.routing_id, pipes)?;
+                if former.is_some_and(|former| former != id) {
+                    // What did not go out is addressed to another peer.
+                    pipes.withdraw(pipe);
+                    self.outbound.activate(pipe);
+                }
+                id
+            }
         };
         let route = self.routes.entry(pipe).or_default();
         route.id = Some(id.clone());
@@ -207,7 +215,8 @@ impl Pattern for RouterPattern {
             return pipes.expel(pipe, DisconnectReason::Rejected(why));
         }
         self.inbound.activate(pipe);
-        if self.options.probe {
+        // A REQ has no use for a probe, and libzmq's takes it for a malformed reply: it hangs up for good.
+        if self.options.probe && info.socket_type != SocketType::Req {
             send_probe(pipe, pipes);
         }
     }
@@ -326,6 +335,20 @@ mod tests {
         offer
     }
 
+    #[test]
+    fn a_probe_goes_to_no_req_which_could_not_tell_it_from_a_broken_reply() {
+        let mut router = RouterPattern::default();
+        router.options.probe = true;
+        let (mut all, keys, mut far) = pipes(2, 4, &mut router);
+        for (key, socket_type) in keys.iter().zip([SocketType::Req, SocketType::Dealer]) {
+            let info = PeerInfo::new(socket_type);
+            router.admit(*key, &info, &mut all).unwrap();
+            router.connected(*key, &info, &mut all);
+        }
+        assert!(bodies(&mut far[0]).is_empty());
+        assert_eq!(bodies(&mut far[1]), [""]);
+    }
+
     fn drain(router: &mut RouterPattern, pipes: &mut Pipes) -> Vec<String> {
         let mut all = Vec::new();
         let mut place = None;
@@ -412,6 +435,24 @@ mod tests {
         );
         assert_eq!(send(&mut router, &mut pipes, "a", "x"), Offer::Refused);
         assert_eq!(send(&mut router, &mut pipes, "b", "x"), Offer::Taken);
+    }
+
+    #[test]
+    fn what_a_former_peer_of_a_pipe_did_not_get_is_not_for_the_next() {
+        let (mut router, mut pipes, keys, mut far) = router(&["a"], DialogueOptions::default());
+        router.disconnected(keys[0], &mut pipes);
+        (0..4).for_each(|_| assert_eq!(send(&mut router, &mut pipes, "a", "waits"), Offer::Taken));
+        router.admit(keys[0], &peer("a"), &mut pipes).unwrap();
+        assert_eq!(bodies(&mut far[0]).len(), 4);
+        router.disconnected(keys[0], &mut pipes);
+        assert_eq!(send(&mut router, &mut pipes, "a", "private"), Offer::Taken);
+        router.admit(keys[0], &peer("b"), &mut pipes).unwrap();
+        assert_eq!(bodies(&mut far[0]), Vec::<String>::new());
+        let traffic = pipes.get_mut(keys[0]).unwrap().traffic();
+        assert_eq!(traffic.dropped.of(DropReason::PeerGone), 1);
+        assert!(traffic.adds_up(), "{traffic:?}");
+        assert_eq!(send(&mut router, &mut pipes, "b", "x"), Offer::Taken);
+        assert_eq!(bodies(&mut far[0]), ["x"]);
     }
 
     #[test]

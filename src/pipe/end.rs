@@ -305,11 +305,14 @@ impl PipeEnd {
         lost.drops.add(reason, 1);
     }
 
-    /// Takes back and drops what the other end has not taken.
-    pub(crate) fn withdraw(&mut self, reason: DropReason) {
+    /// Takes back and drops what the other end has not taken: it was for a peer that is gone.
+    pub(crate) fn withdraw(&mut self) {
         let count = self.reclaim().load().messages;
         if count > 0 {
-            self.lost.get_or_insert_default().drops.add(reason, count);
+            self.lost
+                .get_or_insert_default()
+                .drops
+                .add(DropReason::PeerGone, count);
         }
     }
 

@@ -9,6 +9,8 @@
 //! The reactor knows sockets only as [`Hooks`], which the socket layer supplies.
 
 mod alarm;
+#[cfg(unix)]
+mod descriptor;
 mod dialer;
 mod driver;
 mod event_loop;
@@ -38,16 +40,18 @@ use crate::sync::Mutex;
 use crate::{Endpoint, zmtp};
 
 pub(crate) use alarm::Alarm;
+#[cfg(unix)]
+pub(crate) use descriptor::Descriptor;
 pub(crate) use dialer::Dialer;
 pub(crate) use listener::Listener;
 pub(crate) use session::Session;
+pub(crate) use timers::Timers;
 pub(crate) use waiter::Waiter;
 
 use driver::{Driver, Shift};
 use event_loop::{EventLoop, Scratch};
 use gathering::Gathering;
 use resolver::Resolver;
-use timers::Timers;
 use waiter::Kick;
 
 /// How often the I/O thread turns the loop while bursts make it tick: about every millisecond, as it would otherwise.
@@ -125,6 +129,8 @@ pub(crate) struct Reactor {
     gathering: Gathering,
     resolver: Arc<Resolver>,
     thread_started: Mutex<bool>,
+    #[cfg(unix)]
+    probe: descriptor::Probe,
     /// A session has stopped reading because its pipe is full: a caller is at work on it and will soon need more.
     ///
     /// Were the I/O thread to go on and refill the pipe for that caller, the caller would never find it empty, would
@@ -167,6 +173,8 @@ impl Reactor {
             gathering: Gathering::default(),
             resolver: Arc::new(Resolver::default()),
             thread_started: Mutex::new(false),
+            #[cfg(unix)]
+            probe: descriptor::Probe::default(),
             stalled: AtomicBool::new(false),
         }))
     }

@@ -1,22 +1,45 @@
-//! Random numbers that depend on a seed and on nothing else (splitmix64).
+//! Numbers that choose what happens: random ones that depend on a seed alone (splitmix64), or those of a fuzzer.
 
-/// A generator; a copy goes on with the same numbers.
+/// A source of numbers; a copy goes on with the same ones.
 #[derive(Clone, Debug)]
-pub(super) struct Rng(u64);
+pub(super) struct Rng {
+    state: u64,
+    /// What a fuzzer chose, the next byte last; random numbers follow.
+    chosen: Vec<u8>,
+}
 
 impl Rng {
     pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
+        let chosen = Vec::new();
+        Self { state: seed, chosen }
+    }
+
+    /// Takes numbers from these bytes as long as there are any.
+    pub(super) fn steered(bytes: &[u8]) -> Self {
+        let chosen = bytes.iter().rev().copied().collect();
+        Self { state: 0, chosen }
+    }
+
+    /// Tells whether what the fuzzer chose is used up.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.chosen.is_empty()
     }
 
     pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.0)
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.state)
     }
 
     /// A number below `bound`, which is not zero.
     pub(super) fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
+        let Some(byte) = self.chosen.pop() else {
+            return (self.next() % bound as u64) as usize;
+        };
+        let mut number = usize::from(byte);
+        if bound > 256 {
+            number = number << 8 | usize::from(self.chosen.pop().unwrap_or_default());
+        }
+        number % bound
     }
 
     /// A number from `low` to `high`, both included.

@@ -30,7 +30,9 @@ pub(super) struct Session {
     pub(super) waiting: Option<Hold>,
     pub(super) hold: Option<Hold>,
     pub(super) alive: bool,
-    pub(super) receives: bool,
+    receives: bool,
+    /// Everything is written and our side is closed; what the peer still sends is thrown away, until this time.
+    pub(super) draining: Option<Duration>,
     pub(super) unsent: Batch,
     leftover: Vec<u8>,
     pub(super) stalled: bool,
@@ -50,6 +52,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) wakes: Wakes,
     /// Messages handed to the connection.
     pub(super) handed: Vec<Message>,
+    /// Messages that came from the connection into the pipe.
+    pub(super) arrived: Vec<Message>,
 }
 
 impl Surroundings<'_> {
@@ -68,6 +72,7 @@ impl Session {
             hold: None,
             alive: true,
             receives,
+            draining: None,
             unsent: Batch::new(),
             leftover: Vec::new(),
             stalled: false,
@@ -79,6 +84,9 @@ impl Session {
 
     /// Writes until there is nothing left or the link takes no more. Tells whether everything ever sent is written.
     pub(super) fn flush(&mut self, around: &mut Surroundings<'_>) -> Result<bool> {
+        if self.draining.is_some() {
+            return Ok(false);
+        }
         if !self.unsent.is_empty() {
             let mut unsent = std::mem::take(&mut self.unsent);
             let written = write(&mut unsent, around);
@@ -161,6 +169,10 @@ impl Session {
     /// Decodes what was left, then reads once. Stops when the handshake is done, for the world to attach a pipe.
     pub(super) fn fill(&mut self, around: &mut Surroundings<'_>) -> Result {
         self.scheduled = false;
+        if self.draining.is_some() {
+            self.leftover.clear();
+            return self.drain(around);
+        }
         let leftover = std::mem::take(&mut self.leftover);
         if !leftover.is_empty() || self.stalled {
             self.decode(&leftover, around)?;
@@ -170,6 +182,14 @@ impl Session {
         }
         assert!(self.leftover.len() <= READ_BYTES);
         Ok(())
+    }
+
+    /// Throws away what a peer sends that we have said goodbye to.
+    fn drain(&mut self, around: &mut Surroundings<'_>) -> Result {
+        match around.input.read(READ_BYTES, around.now) {
+            Arrived::End => Err(DisconnectReason::PeerClosed),
+            Arrived::Bytes(_) | Arrived::Nothing => Ok(()),
+        }
     }
 
     fn read(&mut self, around: &mut Surroundings<'_>) -> Result {
@@ -244,17 +264,21 @@ impl Session {
 
     fn deliver(&mut self, inbox: &mut Queue, around: &mut Surroundings<'_>) {
         match &mut self.hold {
-            Some(hold) if self.receives => around.wakes.extend(hold.end.push_all(inbox)),
+            Some(hold) if self.receives => {
+                around.arrived.extend(inbox.clone());
+                around.wakes.extend(hold.end.push_all(inbox));
+            }
             _ => inbox.clear(),
         }
     }
 
     pub(super) fn describe(&self) -> String {
         format!(
-            "stalled {}, scheduled {}, gathering {}, unsent {}, left over {}, {:?}",
+            "stalled {}, scheduled {}, gathering {}, draining {:?}, unsent {}, left over {}, {:?}",
             self.stalled,
             self.scheduled,
             self.gathering,
+            self.draining,
             self.unsent.len(),
             self.leftover.len(),
             self.connection

@@ -191,7 +191,7 @@ impl<P: Pattern> Core<P> {
     pub(super) fn try_send(&self, out: &mut Option<P::Out>) -> Result<(), Unsent> {
         let mut state = self.state.lock();
         let offer = state.send(out);
-        if offer == Some(Offer::Taken) && state.is_calm() && state.senders.is_empty() {
+        if offer == Some(Offer::Taken) && state.is_calm() && state.senders.is_empty() && !state.has_turned() {
             return Ok(());
         }
         self.finish_send(state, offer)
@@ -209,10 +209,12 @@ impl<P: Pattern> Core<P> {
         } else {
             state.next_sender()
         };
+        let turned = state.tell_of_turn();
         let aftermath = state.take_aftermath();
         drop(state);
         self.settle(aftermath);
         fire_signals(next);
+        fire_signals(turned.into_iter().flatten());
         match offer {
             Some(Offer::Taken) => Ok(()),
             Some(Offer::Full) => Err(Unsent::Full),
@@ -229,6 +231,7 @@ impl<P: Pattern> Core<P> {
         if let Some(from) = from
             && state.is_calm()
             && state.receivers.is_empty()
+            && !state.has_turned()
         {
             return Ok(from);
         }
@@ -261,10 +264,12 @@ impl<P: Pattern> Core<P> {
         } else {
             state.next_receiver()
         };
+        let turned = state.tell_of_turn();
         let aftermath = state.take_aftermath();
         drop(state);
         self.settle(aftermath);
         fire_signals(next);
+        fire_signals(turned.into_iter().flatten());
         match (from, open) {
             (Some(from), _) => Ok(from),
             (None, true) => Err(TryRecvError::Empty),
@@ -413,6 +418,20 @@ impl<P: Pattern> State<P> {
     #[inline]
     fn is_calm(&mut self) -> bool {
         self.pipes.effects().is_empty()
+    }
+
+    /// Tells whether somebody observes to whom sending matters because it lets receive, or the other way round.
+    #[inline]
+    fn has_turned(&self) -> bool {
+        P::IN_TURNS && (self.senders.are_observed() || self.receivers.are_observed())
+    }
+
+    /// Chooses those who have to look again because what was done may let the other be done now.
+    fn tell_of_turn(&mut self) -> [Option<Signal>; 2] {
+        if !P::IN_TURNS {
+            return [None, None];
+        }
+        [self.senders.tell_observers(), self.receivers.tell_observers()]
     }
 
     /// Clears away pipes that turned out to be finished, and returns what is to be done after unlocking.

@@ -70,7 +70,10 @@ impl<P: Pattern> Core<P> {
 
     /// Lets the pattern use a pipe, once.
     pub(super) fn attach_pipe(&self, pipe: usize) {
-        let signals = self.state.lock().attach(pipe);
+        let mut state = self.state.lock();
+        state.attach(pipe);
+        let signals = state.next_of_both();
+        drop(state);
         fire_signals(signals);
     }
 
@@ -92,14 +95,14 @@ impl<P: Pattern> Core<P> {
             let doomed = peer.doomed.take();
             peer.address = address.map(str::to_owned);
             peer.info = Some(Arc::clone(info));
-            signals = state.attach(pipe);
+            state.attach(pipe);
             let State { pattern, pipes, .. } = &mut *state;
             pattern.connected(pipe, info, pipes);
             if let Some(reason) = doomed {
                 pipes.expel(pipe, reason);
             }
-            // A pattern may have waited for this before it looked for messages in the pipe.
-            signals.extend(state.next_receiver());
+            // The pattern may have something to tell of the peer, or lets it be heard only now.
+            signals = state.next_of_both();
             signals.extend(state.stranded_senders());
         }
         signals.extend(state.watchers.tell_all());
@@ -144,14 +147,17 @@ impl<P: Pattern> Core<P> {
 }
 
 impl<P: Pattern> State<P> {
-    /// Lets the pattern use a pipe, once; returns whom to tell.
-    fn attach(&mut self, pipe: usize) -> Vec<Signal> {
-        let Some(peer) = self.peers.get_mut(&pipe) else {
-            return Vec::new();
-        };
-        if !std::mem::replace(&mut peer.attached, true) {
+    /// Lets the pattern use a pipe, once.
+    fn attach(&mut self, pipe: usize) {
+        if let Some(peer) = self.peers.get_mut(&pipe)
+            && !std::mem::replace(&mut peer.attached, true)
+        {
             self.pattern.attach(pipe);
         }
+    }
+
+    /// Chooses who may send and who may receive next, if they can.
+    fn next_of_both(&mut self) -> Vec<Signal> {
         [self.next_sender(), self.next_receiver()]
             .into_iter()
             .flatten()

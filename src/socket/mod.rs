@@ -12,7 +12,10 @@ mod dealer;
 mod endpoints;
 mod hooks;
 mod monitor;
+#[cfg(unix)]
+mod notifier;
 mod pair;
+mod poller;
 mod publish;
 mod pull;
 mod push;
@@ -22,13 +25,17 @@ mod router;
 mod subscribe;
 mod verbs;
 mod waiters;
+mod watch;
 mod xpub;
 mod xsub;
 
 pub use builder::{Buildable, Builder};
 pub use dealer::{Dealer, DealerReceiver, DealerSender};
 pub use monitor::Monitor;
+#[cfg(unix)]
+pub use notifier::Notifier;
 pub use pair::{Pair, PairReceiver, PairSender};
+pub use poller::{Poller, Ready, ReadyList};
 pub use publish::Pub;
 pub use pull::Pull;
 pub use push::Push;
@@ -36,5 +43,6 @@ pub use rep::{Rep, Reply, TryReplyError};
 pub use req::Req;
 pub use router::{Router, RouterReceiver, RouterSender};
 pub use subscribe::Sub;
+pub use watch::{Interest, Pollable};
 pub use xpub::{XPub, XPubReceiver, XPubSender};
 pub use xsub::{XSub, XSubReceiver, XSubSender};

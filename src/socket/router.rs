@@ -78,7 +78,8 @@ impl Builder<Router> {
     }
 
     /// Whether an empty message is sent to each peer as soon as it is connected, so that a ROUTER at the other end learns
-    /// of this socket before it has anything to say. Default `false`.
+    /// of this socket before it has anything to say. Default `false`. A REQ gets none: it would take it for a broken
+    /// reply.
     #[must_use]
     pub fn probe(mut self, yes: bool) -> Self {
         self.options.dialogue.probe = yes;

@@ -459,6 +459,8 @@ macro_rules! common_verbs {
         }
 
         impl $crate::Buildable for $socket {}
+
+        $crate::socket::watch::pollable!($socket);
     };
 }
 
@@ -608,6 +610,9 @@ macro_rules! halves {
                     .finish_non_exhaustive()
             }
         }
+
+        $crate::socket::watch::pollable!($sender);
+        $crate::socket::watch::pollable!($receiver);
     };
 }
 

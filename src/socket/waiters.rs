@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
 use crate::reactor::Waiter;
@@ -11,6 +12,8 @@ use crate::reactor::Waiter;
 pub(crate) enum Signal {
     Thread(Arc<Waiter>),
     Task(Waker),
+    /// One whose turn it is, with all who observe.
+    Several(Vec<Signal>),
 }
 
 impl Signal {
@@ -19,6 +22,7 @@ impl Signal {
         match self {
             Self::Thread(waiter) => waiter.notify(),
             Self::Task(waker) => waker.wake(),
+            Self::Several(signals) => signals.into_iter().for_each(Self::fire),
         }
     }
 }
@@ -27,10 +31,21 @@ impl Signal {
 ///
 /// One is told at a time, so that a message does not wake everybody. Whoever was told and leaves has either taken
 /// what there was or passes the word on: [`remove`](Self::remove) says whether they were told.
+///
+/// Those who only observe (pollers, notifiers) take nothing because of being told, so they are all told, whenever
+/// anybody would be, and have no word to pass on. Each is told once, and observes again when it has looked.
 #[derive(Default)]
 pub(crate) struct Waiters {
     entries: VecDeque<Entry>,
     ids: u64,
+    /// By ids of their own, from [`next_observer`].
+    observers: Vec<(u64, Signal)>,
+}
+
+/// Returns an id that no other observer has, of whatever socket.
+pub(crate) fn next_observer() -> u64 {
+    static IDS: AtomicU64 = AtomicU64::new(0);
+    IDS.fetch_add(1, Ordering::Relaxed)
 }
 
 struct Entry {
@@ -41,7 +56,27 @@ struct Entry {
 
 impl Waiters {
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.observers.is_empty()
+    }
+
+    pub(crate) fn are_observed(&self) -> bool {
+        !self.observers.is_empty()
+    }
+
+    /// Has an observer told with the next who waits.
+    pub(crate) fn observe(&mut self, observer: u64, signal: Signal) {
+        self.observers.push((observer, signal));
+    }
+
+    /// Forgets an observer.
+    pub(crate) fn forget(&mut self, observer: u64) {
+        self.observers.retain(|(id, _)| *id != observer);
+    }
+
+    /// Chooses all who observe.
+    #[must_use]
+    pub(crate) fn tell_observers(&mut self) -> Option<Signal> {
+        self.with_observers(None)
     }
 
     /// Joins, and returns the id to leave with.
@@ -63,17 +98,84 @@ impl Waiters {
         self.entries.remove(at).is_some_and(|entry| entry.told)
     }
 
-    /// Chooses the first who has not been told. Fire the signal after unlocking.
+    /// Chooses the first who has not been told, and all who observe. Fire the signal after unlocking.
     #[must_use]
     pub(crate) fn tell_one(&mut self) -> Option<Signal> {
-        let entry = self.entries.iter_mut().find(|entry| !entry.told)?;
-        entry.told = true;
-        Some(entry.signal.clone())
+        let entry = self.entries.iter_mut().find(|entry| !entry.told);
+        let chosen = entry.map(|entry| {
+            entry.told = true;
+            entry.signal.clone()
+        });
+        self.with_observers(chosen)
     }
 
     /// Chooses all who have not been told.
     #[must_use]
     pub(crate) fn tell_all(&mut self) -> Vec<Signal> {
         std::iter::from_fn(|| self.tell_one()).collect()
+    }
+
+    /// Adds all who observe to whoever was chosen.
+    fn with_observers(&mut self, chosen: Option<Signal>) -> Option<Signal> {
+        if self.observers.is_empty() {
+            return chosen;
+        }
+        let all = self.observers.drain(..).map(|(_, signal)| signal);
+        Some(Signal::Several(all.chain(chosen).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Told(AtomicUsize);
+
+    impl Wake for Told {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl Told {
+        fn signal(self: &Arc<Self>) -> Signal {
+            Signal::Task(Waker::from(Arc::clone(self)))
+        }
+
+        fn times(&self) -> usize {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn one_who_waits_is_told_and_all_who_observe() {
+        let mut waiters = Waiters::default();
+        let told: [Arc<Told>; 4] = std::array::from_fn(|_| Arc::default());
+        for told in &told[..2] {
+            waiters.add(told.signal());
+        }
+        for (at, told) in told.iter().enumerate().skip(2) {
+            waiters.observe(at as u64, told.signal());
+        }
+        let times = || told.each_ref().map(|told| told.times());
+        waiters.tell_one().into_iter().for_each(Signal::fire);
+        assert_eq!(times(), [1, 0, 1, 1]);
+        waiters.tell_one().into_iter().for_each(Signal::fire);
+        assert_eq!(times(), [1, 1, 1, 1], "who observes is told once");
+        assert!(waiters.tell_one().is_none());
+    }
+
+    #[test]
+    fn who_is_forgotten_is_not_told() {
+        let mut waiters = Waiters::default();
+        waiters.observe(7, Arc::<Told>::default().signal());
+        assert!(!waiters.is_empty() && waiters.are_observed());
+        waiters.forget(7);
+        assert!(waiters.is_empty() && !waiters.are_observed());
+        assert!(waiters.tell_one().is_none() && waiters.tell_observers().is_none());
     }
 }

@@ -66,6 +66,18 @@ impl Classic {
             .unwrap_or_else(|error| panic!("libzmq cannot connect to {endpoint}: {error}"));
     }
 
+    /// Connects as a ROUTER that knows the peer there by this id, whatever the peer says of itself.
+    #[allow(unsafe_code, reason = "the zmq crate has no setter for this option")]
+    pub fn connect_with_id(&mut self, endpoint: &str, id: &[u8]) {
+        let option = zmq_sys::ZMQ_CONNECT_ROUTING_ID.cast_signed();
+        // SAFETY: the socket is open and ours alone, and libzmq copies the bytes before it returns.
+        let set = unsafe {
+            zmq_sys::zmq_setsockopt(self.socket.as_mut_ptr(), option, id.as_ptr().cast(), id.len())
+        };
+        assert_eq!(set, 0, "libzmq refuses an id");
+        self.connect(endpoint);
+    }
+
     /// Sends a message of one frame.
     pub fn send(&self, body: &[u8]) {
         self.socket.send(body, 0).expect("libzmq sends in time");
@@ -98,6 +110,48 @@ impl Classic {
     #[must_use]
     pub fn recv_frames(&self) -> Vec<Vec<u8>> {
         self.socket.recv_multipart(0).expect("libzmq receives in time")
+    }
+
+    /// Sends a message of several frames, or says why not.
+    ///
+    /// # Errors
+    ///
+    /// The one of libzmq.
+    pub fn try_send_frames(&self, frames: &[Vec<u8>]) -> zmq::Result<()> {
+        self.socket.send_multipart(frames, zmq::DONTWAIT)
+    }
+
+    /// Receives a message if there is one, or soon is.
+    #[must_use]
+    pub fn recv_frames_within(&self, moment: Duration) -> Option<Vec<Vec<u8>>> {
+        let millis = i64::try_from(moment.as_millis()).unwrap_or(i64::MAX);
+        let ready = self.socket.poll(zmq::POLLIN, millis).expect("libzmq polls");
+        (ready > 0).then(|| self.recv_frames())
+    }
+
+    /// Waits until one of two has a message, and tells whether it is this one.
+    ///
+    /// # Panics
+    ///
+    /// None has one after a long time.
+    #[must_use]
+    pub fn await_message(&self, other: &Self) -> bool {
+        let long = i64::try_from(LONG.as_millis()).expect("a time that libzmq can tell");
+        let mut both = [&self.socket, &other.socket].map(|socket| socket.as_poll_item(zmq::POLLIN));
+        let ready = zmq::poll(&mut both, long).expect("libzmq polls");
+        assert!(ready > 0, "neither has a message");
+        both[0].is_readable()
+    }
+
+    /// Waits until a sender has a peer with room.
+    ///
+    /// # Panics
+    ///
+    /// There is none after a long time.
+    pub fn await_peer(&self) {
+        let long = i64::try_from(LONG.as_millis()).expect("a time that libzmq can tell");
+        let ready = self.socket.poll(zmq::POLLOUT, long).expect("libzmq polls");
+        assert!(ready > 0, "libzmq has no peer");
     }
 
     /// Waits until a sender has no peer left, or none with room.

@@ -3,20 +3,24 @@
 //! Run them with `cargo test -p aqueduct-interop`. The `zmq` crate builds libzmq 4.3 from source with the C++ compiler;
 //! nothing need be installed. In the tests *classic* is a socket of libzmq, as opposed to ours.
 
+mod broker;
 mod cable;
 mod classic;
 mod numbered;
+mod peer;
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aqueduct::{Endpoint, Event, Message, Monitor, Pull, Push};
+use aqueduct::{DisconnectReason, Endpoint, Event, Message, Monitor, Pull, Push};
 use tempfile::TempDir;
 
+pub use broker::{Back, Broker};
 pub use cable::Cable;
 pub use classic::{Classic, Witness};
 pub use numbered::{Checksum, body};
+pub use peer::{Frames, Kind, Library, Link, Peer, Plug, frames, keen, message, words};
 
 /// How long a test waits for what must happen. It is never reached unless something is broken.
 pub const LONG: Duration = Duration::from_secs(30);
@@ -148,6 +152,19 @@ impl Wiring {
         wired
     }
 
+    /// Wires a socket of ours to a classic one.
+    #[must_use]
+    pub fn join(self, ours: &impl Plug, classic: &Classic) -> Wired {
+        let link = match self.via {
+            Via::Tcp => Link::Tcp,
+            Via::Ipc => Link::Ipc,
+        };
+        match self.bound {
+            Bound::Ours => link.join(ours, classic),
+            Bound::Classic => link.join(classic, ours),
+        }
+    }
+
     fn wire(
         self,
         classic: &Classic,
@@ -181,6 +198,18 @@ pub struct Wired {
     pub endpoint: String,
     /// The directory that an ipc endpoint is in, kept until the end.
     _home: Option<TempDir>,
+}
+
+impl Wired {
+    /// Binds anywhere; remembers where to connect to.
+    #[must_use]
+    pub fn bound(link: Link, bind: impl FnOnce(&str) -> String) -> Self {
+        let (anywhere, home) = link.anywhere();
+        Self {
+            endpoint: link.to(&bind(&anywhere)),
+            _home: home,
+        }
+    }
 }
 
 /// A PUSH of ours whose every wait is bounded.
@@ -218,4 +247,12 @@ pub fn await_event<T>(monitor: &Monitor, what: &str, mut choose: impl FnMut(&Eve
         }
         before.push(event);
     }
+}
+
+/// Waits for the end of a connection over which messages flowed, and returns its reason.
+pub fn await_loss(monitor: &Monitor) -> DisconnectReason {
+    await_event(monitor, "loss of the connection", |event| match event {
+        Event::Disconnected { reason, .. } => Some(reason.clone()),
+        _ => None,
+    })
 }
