@@ -51,6 +51,10 @@
 //! A [`Poller`] waits for many sockets, file descriptors and timers at once. A [`Notifier`] is a socket as a file
 //! descriptor, for an event loop of your own.
 //!
+//! Beside the verbs there are callbacks: [`on_message`](Pull::on_message) has a function called with each message, until
+//! the [`Registration`] is dropped. With the feature `futures`, `stream()` and `sink()` return a `Stream` of what a socket
+//! receives and a `Sink` for what it sends. A [`Proxy`] joins two sockets and passes on what comes.
+//!
 //! # Back-pressure and what becomes of messages
 //!
 //! Queues are bounded, by default to 1,000 messages and 64 MiB for each peer. When all are full, `send` waits: nothing
@@ -137,10 +141,14 @@ pub use peer::{PeerInfo, RoutingId, SocketType};
 #[cfg(unix)]
 pub use socket::Notifier;
 pub use socket::{
-    Buildable, Builder, Dealer, DealerReceiver, DealerSender, Interest, Monitor, Pair, PairReceiver,
-    PairSender, Pollable, Poller, Pub, Pull, Push, Ready, ReadyList, Rep, Reply, Req, Router, RouterReceiver,
-    RouterSender, Sub, TryReplyError, XPub, XPubReceiver, XPubSender, XSub, XSubReceiver, XSubSender,
+    Buildable, Builder, CallbackPanic, Dealer, DealerReceiver, DealerSender, Interest, Monitor, Pair,
+    PairReceiver, PairSender, Pollable, Poller, Proxy, ProxyCapture, ProxyControl, ProxyEnd, ProxyReport,
+    ProxySocket, ProxyStats, Pub, Pull, Push, Ready, ReadyList, Registration, Rep, Reply, Req, Router,
+    RouterReceiver, RouterSender, RunningProxy, Sub, TryReplyError, XPub, XPubReceiver, XPubSender, XSub,
+    XSubReceiver, XSubSender, proxy,
 };
+#[cfg(feature = "futures")]
+pub use socket::{RecvStream, SendSink};
 pub use stats::{CloseReport, Count, DropReason, Drops, PeerStats, SocketStats, Traffic};
 
 /// The claims that the fuzzers check; not part of the library.

@@ -349,6 +349,37 @@ impl Message {
         }
     }
 
+    /// Puts a frame before the others, such as one of an envelope.
+    ///
+    /// ```
+    /// let mut message = aqueduct::Message::from("body");
+    /// message.push_front("");
+    /// assert_eq!((message.len(), &message[1]), (2, &"body".into()));
+    /// assert_eq!(message.pop_front().unwrap(), "");
+    /// assert_eq!(message, "body");
+    /// assert_eq!(message.pop_front(), None, "a message is never empty");
+    /// ```
+    pub fn push_front(&mut self, frame: impl Into<Frame>) {
+        match &mut self.0 {
+            MessageRepr::One(last) => {
+                self.0 = MessageRepr::Many(vec![frame.into(), std::mem::take(last)]);
+            }
+            MessageRepr::Many(frames) => frames.insert(0, frame.into()),
+        }
+    }
+
+    /// Takes off the first frame, or returns `None` if there is no other.
+    pub fn pop_front(&mut self) -> Option<Frame> {
+        let MessageRepr::Many(frames) = &mut self.0 else {
+            return None;
+        };
+        let first = frames.remove(0);
+        if frames.len() == 1 {
+            self.0 = MessageRepr::One(frames.pop().unwrap_or_default());
+        }
+        Some(first)
+    }
+
     /// Returns the body of a one-frame message, or `None` if there are more frames.
     #[must_use]
     pub fn as_single(&self) -> Option<&[u8]> {

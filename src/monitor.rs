@@ -90,6 +90,11 @@ pub enum Event {
         /// The endpoint.
         endpoint: Endpoint,
     },
+    /// A function that was called with a message has panicked, and is not called any more.
+    CallbackPanicked {
+        /// What the panic said, as far as it was text.
+        message: String,
+    },
     /// The socket was closed, by `close` or by dropping its last handle.
     SocketClosed {
         /// Messages that could not be handed to a transport in the linger time.

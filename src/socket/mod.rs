@@ -6,6 +6,7 @@
 //! are the verbs that make sense for it; the verbs themselves are written once.
 
 mod builder;
+mod callback;
 mod closing;
 mod core;
 mod dealer;
@@ -16,32 +17,42 @@ mod monitor;
 mod notifier;
 mod pair;
 mod poller;
+mod proxy;
 mod publish;
 mod pull;
 mod push;
 mod rep;
 mod req;
 mod router;
+#[cfg(feature = "futures")]
+mod streams;
 mod subscribe;
 mod verbs;
 mod waiters;
+mod waiting;
 mod watch;
 mod xpub;
 mod xsub;
 
 pub use builder::{Buildable, Builder};
+pub use callback::{CallbackPanic, Registration};
 pub use dealer::{Dealer, DealerReceiver, DealerSender};
 pub use monitor::Monitor;
 #[cfg(unix)]
 pub use notifier::Notifier;
 pub use pair::{Pair, PairReceiver, PairSender};
 pub use poller::{Poller, Ready, ReadyList};
+pub use proxy::{
+    Proxy, ProxyCapture, ProxyControl, ProxyEnd, ProxyReport, ProxySocket, ProxyStats, RunningProxy, proxy,
+};
 pub use publish::Pub;
 pub use pull::Pull;
 pub use push::Push;
 pub use rep::{Rep, Reply, TryReplyError};
 pub use req::Req;
 pub use router::{Router, RouterReceiver, RouterSender};
+#[cfg(feature = "futures")]
+pub use streams::{RecvStream, SendSink};
 pub use subscribe::Sub;
 pub use watch::{Interest, Pollable};
 pub use xpub::{XPub, XPubReceiver, XPubSender};

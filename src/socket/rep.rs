@@ -1,12 +1,14 @@
 //! The face of REP, and the token with which a request is answered.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use super::builder::Builder;
+use super::callback::Registration;
 use super::closing::Handle;
 use super::core::{Core, Unsent};
 use super::verbs::common_verbs;
@@ -96,8 +98,7 @@ impl Rep {
     ///
     /// None is here, or the socket is closed.
     pub fn try_recv(&self) -> Result<(Message, Reply), TryRecvError> {
-        let received = self.0.0.recv_with_peer_now();
-        received.map(|received| self.open(received))
+        take_request(&self.0.0)
     }
 
     /// Receives the next request; waits for one at most this long.
@@ -121,14 +122,60 @@ impl Rep {
         received.map(|received| self.open(received))
     }
 
-    fn open(&self, ((request, to), peer): ((Message, ReplyTo), Arc<PeerInfo>)) -> (Message, Reply) {
-        let reply = Reply {
-            core: Arc::clone(&self.0.0),
-            to: Some(to),
-            peer,
-        };
-        (request, reply)
+    /// Has a function called with each request that comes and the right to answer it, by a thread of its own, as long as
+    /// the [`Registration`] lives.
+    ///
+    /// ```
+    /// # use aqueduct::{Rep, Req};
+    /// # let (rep, req) = (Rep::new(), Req::new());
+    /// # rep.bind("inproc://upper")?;
+    /// # req.connect("inproc://upper")?;
+    /// let service = rep.on_message(|request, reply| {
+    ///     let _ = reply.send(request[0].as_str().unwrap_or("?").to_uppercase());
+    /// })?;
+    /// assert_eq!(req.request("hello")?, "HELLO");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread.
+    pub fn on_message(
+        &self,
+        mut callback: impl FnMut(Message, Reply) + Send + 'static,
+    ) -> io::Result<Registration> {
+        self.0.register(take_request, move |(request, reply)| {
+            callback(request, reply);
+        })
     }
+
+    /// Returns a stream of the requests that come, each with the right to answer it. With the feature `futures`.
+    #[cfg(feature = "futures")]
+    pub fn stream(&self) -> crate::RecvStream<(Message, Reply)> {
+        self.0.stream(take_request)
+    }
+
+    fn open(&self, received: ((Message, ReplyTo), Arc<PeerInfo>)) -> (Message, Reply) {
+        open(&self.0.0, received)
+    }
+}
+
+/// Makes the right to answer a request.
+fn open(
+    core: &Arc<Core<RepPattern>>,
+    ((request, to), peer): ((Message, ReplyTo), Arc<PeerInfo>),
+) -> (Message, Reply) {
+    let reply = Reply {
+        core: Arc::clone(core),
+        to: Some(to),
+        peer,
+    };
+    (request, reply)
+}
+
+/// Receives a request if one is here.
+fn take_request(core: &Arc<Core<RepPattern>>) -> Result<(Message, Reply), TryRecvError> {
+    core.recv_with_peer_now().map(|received| open(core, received))
 }
 
 impl Reply {

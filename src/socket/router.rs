@@ -1,9 +1,11 @@
 //! The face of ROUTER.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::builder::Builder;
+use super::callback::Registration;
 use super::closing::Handle;
 use super::core::{Core, Unsent, deadline};
 use super::verbs::{common_verbs, halves};
@@ -217,6 +219,13 @@ macro_rules! route_verbs {
                 let sent = self.0.0.send_async(&mut out).await;
                 sent.map_err(|why| why.into_route_error(out))
             }
+
+            /// Returns a sink that sends each message that it is fed to the peer with the id beside it. While a peer's
+            /// queue is full, no other gets a message through this sink. With the feature `futures`.
+            #[cfg(feature = "futures")]
+            pub fn sink(&self) -> crate::SendSink<(RoutingId, Message), RouteError> {
+                self.0.sink(Unsent::into_route_error)
+            }
         }
     };
 }
@@ -266,6 +275,48 @@ macro_rules! recv_routed_verbs {
                         return Ok((id, message));
                     }
                 }
+            }
+
+            /// Has a function called with each message that comes and the id of its sender, by a thread of its own, as
+            /// long as the [`Registration`] lives. Notices are passed over.
+            ///
+            /// # Errors
+            ///
+            /// The system gives no thread.
+            pub fn on_message(
+                &self,
+                mut callback: impl FnMut(RoutingId, Message) + Send + 'static,
+            ) -> io::Result<Registration> {
+                self.0.register(
+                    |core| core.try_recv_message(),
+                    move |(id, message)| callback(id, message),
+                )
+            }
+
+            /// Has a function called with each message or notice that comes, by a thread of its own, as long as the
+            /// [`Registration`] lives.
+            ///
+            /// # Errors
+            ///
+            /// The system gives no thread.
+            pub fn on_event(
+                &self,
+                callback: impl FnMut(RouterEvent) + Send + 'static,
+            ) -> io::Result<Registration> {
+                self.0.register(|core| core.recv_now(), callback)
+            }
+
+            /// Returns a stream of the messages that come, each with the id of its sender; notices are passed over. With
+            /// the feature `futures`.
+            #[cfg(feature = "futures")]
+            pub fn stream(&self) -> crate::RecvStream<(RoutingId, Message)> {
+                self.0.stream(|core| core.try_recv_message())
+            }
+
+            /// Returns a stream of the messages and notices that come. With the feature `futures`.
+            #[cfg(feature = "futures")]
+            pub fn event_stream(&self) -> crate::RecvStream<RouterEvent> {
+                self.0.stream(|core| core.recv_now())
             }
 
             /// Receives the next message or, if the option [`notices`](crate::Builder::notices) is set, the next notice

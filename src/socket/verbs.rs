@@ -2,26 +2,18 @@
 //! the types for which they make sense.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::core::{Core, State, Unsent, deadline, fire_signals};
-use super::waiters::{Signal, Waiters};
+use super::waiters::Signal;
+use super::waiting::{PassOn, Queue, Waiting};
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError, WaitError};
 use crate::message::Message;
 use crate::pattern::Pattern;
 use crate::peer::PeerInfo;
 use crate::reactor::Waiter;
 use crate::stats::CloseReport;
-
-/// Chooses one of the socket's sets of waiters.
-pub(super) trait Queue<P>: Fn(&mut State<P>) -> &mut Waiters + Copy {}
-impl<P, F: Fn(&mut State<P>) -> &mut Waiters + Copy> Queue<P> for F {}
-
-/// Chooses who is to be told in place of somebody who was told and leaves.
-pub(super) type PassOn<P> = fn(&mut State<P>) -> Option<Signal>;
 
 impl<P: Pattern> Core<P> {
     #[inline]
@@ -158,7 +150,7 @@ impl<P: Pattern> Core<P> {
     }
 
     /// Leaves a set of waiters, and passes on the word if it was told and somebody else can use it.
-    fn stop_waiting(&self, queue: impl Queue<P>, pass_on: PassOn<P>, id: u64) {
+    pub(super) fn stop_waiting(&self, queue: impl Queue<P>, pass_on: PassOn<P>, id: u64) {
         let mut state = self.state.lock();
         let next = if queue(&mut state).remove(id) {
             pass_on(&mut state)
@@ -170,7 +162,7 @@ impl<P: Pattern> Core<P> {
     }
 
     /// An attempt of somebody who waits; `None` if there is a reason to wait on.
-    fn try_unsent(&self, out: &mut Option<P::Out>) -> Option<Result<(), Unsent>> {
+    pub(super) fn try_unsent(&self, out: &mut Option<P::Out>) -> Option<Result<(), Unsent>> {
         match self.try_send(out) {
             Err(Unsent::Full) => None,
             settled => Some(settled),
@@ -256,78 +248,6 @@ impl Unsent {
             Self::Full | Self::Refused => TrySendError::Full(message),
             Self::Closed => TrySendError::Closed(message),
         }
-    }
-}
-
-/// A future that waits in one of a socket's sets. It takes nothing before it is ready, so dropping it loses nothing.
-struct Waiting<'a, P: Pattern, Q: Queue<P>, A> {
-    core: &'a Core<P>,
-    queue: Q,
-    pass_on: PassOn<P>,
-    attempt: A,
-    id: Option<u64>,
-    /// The reactor was told that a task waits.
-    errand: bool,
-}
-
-impl<'a, P: Pattern, T, Q: Queue<P>, A: FnMut() -> Option<T>> Waiting<'a, P, Q, A> {
-    fn new(core: &'a Core<P>, queue: Q, pass_on: PassOn<P>, attempt: A) -> Self {
-        Self {
-            core,
-            queue,
-            pass_on,
-            attempt,
-            id: None,
-            errand: false,
-        }
-    }
-}
-
-impl<P: Pattern, Q: Queue<P>, A> Waiting<'_, P, Q, A> {
-    fn leave(&mut self) {
-        if let Some(id) = self.id.take() {
-            self.core.stop_waiting(self.queue, self.pass_on, id);
-        }
-        if std::mem::take(&mut self.errand)
-            && let Some(reactor) = self.core.reactor.get()
-        {
-            reactor.remove_errand();
-        }
-    }
-}
-
-impl<P: Pattern, T, Q: Queue<P> + Unpin, A: FnMut() -> Option<T> + Unpin> Future for Waiting<'_, P, Q, A> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        let this = &mut *self;
-        if let Some(id) = this.id.take() {
-            this.core.stop_waiting(this.queue, |_| None, id);
-        }
-        if let Some(done) = (this.attempt)() {
-            this.leave();
-            return Poll::Ready(done);
-        }
-        let signal = Signal::Task(context.waker().clone());
-        this.id = Some((this.queue)(&mut this.core.state.lock()).add(signal));
-        // What happened before we joined would not be told to us.
-        if let Some(done) = (this.attempt)() {
-            this.leave();
-            return Poll::Ready(done);
-        }
-        if let Some(reactor) = this.core.reactor.get() {
-            reactor.flush_gathered();
-            if !std::mem::replace(&mut this.errand, true) {
-                reactor.add_errand();
-            }
-        }
-        Poll::Pending
-    }
-}
-
-impl<P: Pattern, Q: Queue<P>, A> Drop for Waiting<'_, P, Q, A> {
-    fn drop(&mut self) {
-        self.leave();
     }
 }
 
@@ -524,6 +444,9 @@ macro_rules! send_verbs {
                 sent.map_err(|why| why.into_send_error(message))
             }
         }
+
+        #[cfg(feature = "futures")]
+        $crate::socket::streams::message_sink!($socket);
     };
 }
 
@@ -663,6 +586,10 @@ macro_rules! recv_verbs {
                 self.0.0.recv_async().await
             }
         }
+
+        $crate::socket::callback::message_callback!($socket => $received, $name);
+        #[cfg(feature = "futures")]
+        $crate::socket::streams::message_stream!($socket => $received, $name);
     };
 }
 
