@@ -137,7 +137,7 @@
 //! Clients and servers that know only the broker can be added and taken away without telling each other. A
 //! [`Router`] at the front takes requests, and a [`Dealer`] at the back shares them out; the names of those
 //! who asked travel with the messages, as frames before an empty one, and bring the replies home. With a
-//! second `Router` at the back, the broker chooses the worker itself. See
+//! second `Router` at the back, the broker chooses the worker itself. A [`Proxy`] does the passing on; see
 //! [patterns](super::patterns#a-queue-between-clients-and-workers) and the example `load_balancer`.
 //!
 //! # Join two: `Pair`
@@ -189,4 +189,4 @@
 //! A socket can have many endpoints, of different transports.
 
 #[cfg(doc)]
-use crate::{Context, Dealer, Pair, Pub, Pull, Push, Rep, Reply, Req, Router, Sub, XPub, XSub};
+use crate::{Context, Dealer, Pair, Proxy, Pub, Pull, Push, Rep, Reply, Req, Router, Sub, XPub, XSub};
