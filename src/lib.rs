@@ -27,14 +27,17 @@
 //! |---|---|
 //! | to share out work, each message to one of several workers | [`Push`] |
 //! | to collect work or results from anybody who sends some | [`Pull`] |
+//! | to tell everybody who cares about a topic | [`Pub`] |
+//! | to hear of the topics that one cares about | [`Sub`] |
+//! | to do either, and see who cares about what | [`XPub`], [`XSub`] |
 //! | to ask a service and get its reply | [`Req`] |
 //! | to be such a service | [`Rep`] |
 //! | to ask many things at once, of one service or many | [`Dealer`] |
 //! | to know each peer and choose whom to send to | [`Router`] |
 //! | to join exactly two | [`Pair`] |
 //!
-//! Publishing is to come; [`SocketType`] lists all types of the protocol. Either
-//! end may [`bind`](Push::bind), and the other [`connect`](Push::connect)s: usually the one that is longer there binds.
+//! The [guide] has a picture of each, and more. Either end may [`bind`](Push::bind), and the other
+//! [`connect`](Push::connect)s: usually the one that is longer there binds.
 //! An [`Endpoint`] is `tcp://host:port` between machines, `ipc://path` between processes, and `inproc://name` between
 //! the threads of one process.
 //!
@@ -55,11 +58,12 @@
 //! # Back-pressure and what becomes of messages
 //!
 //! Queues are bounded, by default to 1,000 messages and 64 MiB for each peer. When all are full, `send` waits: nothing
-//! is thrown away for want of room. Each message that `send` accepted is in one place: handed to a transport, queued,
-//! dropped for a [`DropReason`], or returned by [`close`](Push::close) in the [`CloseReport`].
+//! is thrown away for want of room, but what a publisher's slow subscribers miss, by a
+//! [policy](Builder::slow_subscribers) of your choice. Each message that `send` accepted is in one place: handed to a
+//! transport, queued, dropped for a [`DropReason`], or returned by [`close`](Push::close) in the [`CloseReport`].
 //! [`stats`](Push::stats) shows the counts at any time ([`SocketStats`], [`PeerStats`], [`Traffic`]), and
-//! [`monitor`](Push::monitor) what happens to connections, as a stream of [`Event`]s. Connections that are lost are made
-//! again; options such as linger, heartbeats and limits are set on a [`Builder`].
+//! [`monitor`](Push::monitor) what happens to connections, as a stream of [`Event`]s. Connections that are lost are
+//! made again; options such as linger, heartbeats and limits are set on a [`Builder`].
 //!
 //! # The layers
 //!
@@ -102,6 +106,7 @@ pub mod bench_internals;
 mod context;
 mod endpoint;
 mod error;
+pub mod guide;
 mod message;
 mod monitor;
 mod options;

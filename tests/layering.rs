@@ -43,8 +43,9 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("context", &["reactor", "transport", "slab", "sync"]),
 ];
 
-/// The top of the house, what shows its insides to the benchmarks, and the simulation may use everything below.
-const TOP: [&str; 3] = ["bench_internals", "simulation", "socket"];
+/// The top of the house, what shows its insides to the benchmarks, the simulation, and the guide, which is prose, may use
+/// everything below.
+const TOP: [&str; 4] = ["bench_internals", "guide", "simulation", "socket"];
 
 /// What does without a clock, threads, `mio` or sockets of the system.
 const PURE: [&str; 10] = [
