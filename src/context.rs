@@ -1,5 +1,9 @@
 //! The context: the reactors that sockets share, their inproc names, and the end of them all.
 
+mod block_on;
+#[cfg(unix)]
+mod driver;
+
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -40,6 +44,10 @@ pub(crate) trait Shutdown: Send + Sync {
     /// Begins to close the socket.
     fn shut_down(&self);
 }
+
+pub use block_on::block_on;
+#[cfg(unix)]
+pub use driver::Driver;
 
 impl Context {
     /// Makes a context with a number of I/O threads, from 1 to 64; values outside are moved to the nearest.
@@ -96,9 +104,13 @@ impl std::fmt::Debug for Context {
 impl Shared {
     /// Returns the reactor for the next socket, in turn.
     pub(crate) fn reactor(&self) -> io::Result<Arc<Reactor>> {
+        let count = self.reactors.lock().len().max(1);
+        self.reactor_at(self.next.fetch_add(1, Ordering::Relaxed) % count)
+    }
+
+    /// Returns a reactor, made at its first use.
+    fn reactor_at(&self, index: usize) -> io::Result<Arc<Reactor>> {
         let mut reactors = self.reactors.lock();
-        let count = reactors.len().max(1);
-        let index = self.next.fetch_add(1, Ordering::Relaxed) % count;
         let Some(place) = reactors.get_mut(index) else {
             return Reactor::new();
         };

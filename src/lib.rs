@@ -126,7 +126,9 @@ mod sync;
 mod transport;
 mod zmtp;
 
-pub use context::Context;
+#[cfg(unix)]
+pub use context::Driver;
+pub use context::{Context, block_on};
 pub use endpoint::{Endpoint, Host, IntoEndpoint, IpcEndpoint, TcpEndpoint};
 pub use error::{
     BindError, ConnectError, DetachError, DisconnectReason, EndpointError, PollError, PropertyError,

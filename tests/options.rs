@@ -283,3 +283,17 @@ fn idle_peers_keep_each_other_alive() {
         );
     }
 }
+
+#[test]
+fn who_polls_busily_is_woken_all_the_same() {
+    for transport in Transport::ALL {
+        // Longer than the test may take: it must be ended by the message, not by the time.
+        let pull = Pull::builder().busy_poll(Duration::MAX).build();
+        let endpoint = pull.bind(transport.anywhere()).unwrap();
+        let receiving = std::thread::spawn(move || pull.recv());
+        let push = Push::new();
+        push.connect(&endpoint).unwrap();
+        push.send("here").unwrap();
+        assert_eq!(receiving.join().unwrap().unwrap(), "here");
+    }
+}

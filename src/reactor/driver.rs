@@ -6,13 +6,19 @@
 //!        │            │ leave       │ offer        ▼
 //!     NOBODY ◄────────┴──────── next in line ◄── I/O THREAD
 //!        │   nobody drove for a millisecond, or there is work that no caller waits for   ▲
-//!        └────────────────────────────────────────────────────────────────────────────────┘
+//!        ├────────────────────────────────────────────────────────────────────────────────┘
+//!        └── the system has something ──► ATTENDANT: one turn, and back
 //! ```
 //!
 //! A caller that has to wait turns the loop itself: that saves the hand-over between threads, which costs more than
 //! all the framing. The I/O thread stands back while callers drive and takes the seat when nobody does. It is not
 //! told of every caller that leaves (that would be a system call for each message); it looks every millisecond as
 //! long as callers come and go, and sleeps deeply only while one and the same caller sits there, who then wakes it.
+//!
+//! An *attendant* is a task of some executor that watches the poll's own descriptor, and comes for a turn whenever
+//! there is something to do. While there is one, the I/O thread stands back for good, but for bursts and timers: it is
+//! the attendant's clock. Who leaves the seat then has to see to it that the attendant is called for whatever it could
+//! not know ([`rest`](Driver::rest)).
 
 #[cfg(all(test, aqueduct_loom))]
 mod loom_model;
@@ -57,13 +63,21 @@ struct Seat<L> {
     bursting: bool,
     /// There is work that no caller waits for: async tasks, or writes that could not be finished.
     errands: usize,
+    /// A task of an executor turns the loop when the system has something.
+    attended: bool,
+    /// The attendant came while somebody else had the seat.
+    knocked: bool,
+    /// When the first timer of an attended loop goes off; `None` also while somebody turns it, who sees to that.
+    clock: Option<Instant>,
     stop: bool,
 }
 
 /// What the I/O thread is to do.
 pub(crate) enum Shift<L> {
-    /// Turn the loop until [`Driver::is_recalled`]; a ticking one only once.
+    /// Turn the loop until [`Driver::is_recalled`].
     Drive(L),
+    /// Turn the loop once, for its timers' sake.
+    Turn(L),
     /// Write what bursts have gathered.
     Tick,
     /// Look again.
@@ -83,6 +97,9 @@ impl<L> Driver<L> {
             recall: false,
             bursting: false,
             errands: 0,
+            attended: false,
+            knocked: false,
+            clock: None,
             stop: false,
         };
         Self {
@@ -93,28 +110,26 @@ impl<L> Driver<L> {
     }
 
     /// Waits until the waiter is notified or the deadline is there, turning the loop meanwhile if the seat is free.
-    /// `turn` polls at most until the deadline and returns early once the waiter is notified.
+    /// `turn` polls at most until the deadline and returns early once the waiter is notified. Tells whether the loop has
+    /// to be put to [rest](Self::rest) for its attendant.
+    #[must_use]
     pub(crate) fn wait(
         &self,
         waiter: &Arc<Waiter>,
         deadline: Option<Instant>,
         mut turn: impl FnMut(&mut L, Option<Instant>),
-    ) {
+    ) -> bool {
         let mut offered = false;
         loop {
             if waiter.take_notified() {
-                if offered {
-                    self.decline(waiter);
-                }
-                return;
+                return offered && self.decline(waiter);
             }
             if let Some(mut event_loop) = self.enter(waiter) {
                 while !waiter.is_notified() && !is_past(deadline) {
                     turn(&mut event_loop, deadline);
                 }
                 waiter.take_notified();
-                self.leave(event_loop);
-                return;
+                return self.leave(event_loop);
             }
             match waiter.park(deadline) {
                 Woken::Offered => offered = true,
@@ -142,26 +157,34 @@ impl<L> Driver<L> {
         None
     }
 
-    /// Gives the seat to the next in line, or leaves it empty.
-    fn leave(&self, event_loop: L) {
+    /// Gives the seat to the next in line, or leaves it empty. Tells whether there is an attendant, for whose sake the
+    /// loop must then be put to [rest](Self::rest).
+    #[must_use]
+    pub(crate) fn leave(&self, event_loop: L) -> bool {
         let mut seat = self.seat.lock();
+        let attended = seat.attended;
         seat.event_loop = Some(event_loop);
         if !std::mem::take(&mut seat.held_by_io_thread) {
             // One who sat there for long may come back at once, as those do who came and went.
             seat.drives += 1;
         }
         self.pass_on(seat);
+        attended
     }
 
-    /// A waiter no longer waits. If it had been offered the seat, the offer goes on to the next.
-    fn decline(&self, waiter: &Arc<Waiter>) {
+    /// A waiter no longer waits. If it had been offered the seat, the offer goes on to the next; that is to leave the
+    /// seat, for an attendant as well, who was not let in meanwhile.
+    fn decline(&self, waiter: &Arc<Waiter>) -> bool {
         let mut seat = self.seat.lock();
+        let attended = seat.attended;
         waiter.forget_offer();
         let before = seat.line.len();
         seat.line.retain(|other| !Arc::ptr_eq(other, waiter));
-        if seat.line.len() == before && seat.event_loop.is_some() {
+        let offered = seat.line.len() == before && seat.event_loop.is_some();
+        if offered {
             self.pass_on(seat);
         }
+        offered && attended
     }
 
     fn pass_on(&self, mut seat: crate::sync::MutexGuard<'_, Seat<L>>) {
@@ -172,7 +195,7 @@ impl<L> Driver<L> {
             waiter.offer();
             return;
         }
-        let due = seat.io_asleep || (seat.errands > 0 && !seat.bursting);
+        let due = !seat.attended && (seat.io_asleep || (seat.errands > 0 && !seat.bursting));
         drop(seat);
         if due {
             self.io_thread.notify_one();
@@ -192,6 +215,9 @@ impl<L> Driver<L> {
             seat = self.io_thread.wait(seat, Some(TICK));
             return if seat.stop { Shift::Stop } else { Shift::Tick };
         }
+        if seat.attended {
+            return self.keep_clock(seat);
+        }
         if (seat.errands > 0 || quiet)
             && !seat.on_offer
             && let Some(event_loop) = seat.event_loop.take()
@@ -205,20 +231,68 @@ impl<L> Driver<L> {
         Shift::Idle
     }
 
-    /// Lends the loop to the I/O thread for a moment, if nobody has it.
-    pub(crate) fn borrow(&self) -> Option<L> {
-        let mut seat = self.seat.lock();
-        if seat.on_offer {
-            return None;
+    /// What the I/O thread does for an attended loop: it waits for the first timer.
+    fn keep_clock(&self, mut seat: crate::sync::MutexGuard<'_, Seat<L>>) -> Shift<L> {
+        let now = Instant::now();
+        if seat.clock.is_some_and(|clock| clock <= now) {
+            // If somebody is there, they run the timers too, and tell of the next when they leave.
+            seat.clock = None;
+            if let Some(event_loop) = seat.lend() {
+                return Shift::Turn(event_loop);
+            }
         }
-        let event_loop = seat.event_loop.take()?;
-        seat.held_by_io_thread = true;
-        Some(event_loop)
+        let patience = seat.clock.map(|clock| clock.saturating_duration_since(now));
+        drop(self.io_thread.wait(seat, patience));
+        Shift::Idle
     }
 
-    /// The I/O thread gives the loop back.
-    pub(crate) fn give_back(&self, event_loop: L) {
-        self.leave(event_loop);
+    /// Lends the loop to the I/O thread for a moment, if nobody has it.
+    pub(crate) fn borrow(&self) -> Option<L> {
+        self.seat.lock().lend()
+    }
+
+    /// Lends the loop to the attendant for a turn. If somebody else has it, they call the attendant again.
+    pub(crate) fn visit(&self) -> Option<L> {
+        let mut seat = self.seat.lock();
+        let event_loop = seat.lend();
+        seat.knocked = event_loop.is_none();
+        event_loop
+    }
+
+    /// Has an attendant turn the loop from now on; tells whether there was none. The loop must then be put to
+    /// [rest](Self::rest).
+    #[must_use]
+    pub(crate) fn attend(&self) -> bool {
+        let mut before = false;
+        self.tell_io_thread(|seat| {
+            before = std::mem::replace(&mut seat.attended, true);
+            !before
+        });
+        !before
+    }
+
+    /// The attendant is gone: the I/O thread does its part again.
+    pub(crate) fn unattend(&self) {
+        self.tell_io_thread(|seat| {
+            seat.attended = false;
+            seat.clock = None;
+            true
+        });
+    }
+
+    /// Somebody has left an attended loop, whose first timer goes off then. Tells whether to call the attendant: it has
+    /// come when it could not be let in.
+    #[must_use]
+    pub(crate) fn rest(&self, next_timer: Option<Instant>) -> bool {
+        let mut seat = self.seat.lock();
+        let sooner = next_timer.is_some_and(|next| seat.clock.is_none_or(|clock| next < clock));
+        seat.clock = next_timer;
+        let knocked = std::mem::take(&mut seat.knocked);
+        drop(seat);
+        if sooner {
+            self.io_thread.notify_one();
+        }
+        knocked
     }
 
     /// Tells the I/O thread whether to look up from its poll.
@@ -239,7 +313,7 @@ impl<L> Driver<L> {
         self.tell_io_thread(|seat| {
             seat.errands += 1;
             // A caller that drives will pass the errand on when it leaves; ticks see to it by themselves.
-            seat.event_loop.is_some() && !seat.bursting && !seat.held_by_io_thread
+            seat.event_loop.is_some() && !seat.bursting && !seat.held_by_io_thread && !seat.attended
         });
     }
 
@@ -267,6 +341,15 @@ impl<L> Driver<L> {
         if kick {
             self.kick.kick();
         }
+    }
+}
+
+impl<L> Seat<L> {
+    /// Lends the loop to somebody who does not wait for it, if nobody else has it or is about to.
+    fn lend(&mut self) -> Option<L> {
+        let event_loop = self.event_loop.take_if(|_| !self.on_offer)?;
+        self.held_by_io_thread = true;
+        Some(event_loop)
     }
 }
 

@@ -28,6 +28,26 @@ pub(crate) struct Scratch {
     pub(super) now: Instant,
 }
 
+/// How a turn waits for the system when nothing else is to be done.
+#[derive(Clone, Copy)]
+pub(super) struct Sleep<'a> {
+    /// When it ends at the latest.
+    pub(super) deadline: Option<Instant>,
+    /// A thread that waits for something of its own, and does not sleep any more once that has come.
+    pub(super) waiter: Option<&'a Waiter>,
+    /// For how long the waiter polls at least before it sleeps.
+    pub(super) busy_poll: Duration,
+}
+
+impl Sleep<'_> {
+    /// What the I/O thread does: it waits for whatever comes.
+    pub(super) const UNTIL_KICKED: Self = Self {
+        deadline: None,
+        waiter: None,
+        busy_poll: Duration::ZERO,
+    };
+}
+
 /// What the driver turns.
 pub(crate) struct EventLoop {
     poll: Poll,
@@ -35,6 +55,10 @@ pub(crate) struct EventLoop {
     scratch: Scratch,
     scheduled: Vec<usize>,
     spin: Spin,
+    /// The same for one who visits.
+    visits: Spin,
+    /// When a visitor had last done what it found.
+    found: Instant,
 }
 
 impl EventLoop {
@@ -50,31 +74,57 @@ impl EventLoop {
             events: Events::with_capacity(EVENTS_PER_TURN),
             scratch,
             scheduled: Vec::new(),
-            spin: Spin::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
+            spin: Spin::of_thread(),
+            visits: Spin::of_task(),
+            found: Instant::now(),
         }
     }
 
-    /// Runs what is due and then waits for more, until `deadline` at most, and not at all if the waiter is notified.
-    pub(super) fn turn(&mut self, reactor: &Reactor, deadline: Option<Instant>, waiter: Option<&Waiter>) {
+    /// Runs what is due, waits for more as told if nothing was, and runs what has come.
+    pub(super) fn turn(&mut self, reactor: &Reactor, sleep: Option<Sleep<'_>>) {
         self.scratch.now = Instant::now();
         let busy = self.run_timers(reactor) | self.run_scheduled(reactor);
-        let timeout = if busy {
-            Some(Duration::ZERO)
-        } else {
-            self.prepare_poll(reactor, deadline, waiter)
-        };
-        let began = self.scratch.now;
-        let spun = waiter.is_some() && timeout != Some(Duration::ZERO) && self.spin(began, timeout);
-        if !spun {
-            self.poll(timeout);
-        }
-        if !busy {
-            reactor.mailbox.lock().polling = false;
-            self.scratch.now = Instant::now();
-            if let Some(waiter) = waiter {
-                waiter.end_poll();
+        match sleep.filter(|_| !busy) {
+            Some(sleep) => self.wait(reactor, sleep),
+            None => {
+                self.poll(Some(Duration::ZERO));
+                self.run_events(reactor);
             }
         }
+    }
+
+    /// One turn without waiting, by somebody who comes when called, or sooner. Tells whether it is worthwhile to come again
+    /// at once.
+    pub(super) fn visit(&mut self, reactor: &Reactor) -> bool {
+        self.turn(reactor, None);
+        let wait = self.scratch.now.saturating_duration_since(self.found);
+        if self.events.is_empty() {
+            return wait < self.visits.patience();
+        }
+        self.visits.note(wait, self.scratch.read);
+        self.found = Instant::now();
+        !self.visits.patience().is_zero()
+    }
+
+    /// Waits for events and runs them.
+    fn wait(&mut self, reactor: &Reactor, sleep: Sleep<'_>) {
+        let timeout = self.prepare_poll(reactor, sleep);
+        let began = self.scratch.now;
+        if timeout == Some(Duration::ZERO) || !self.spin(began, timeout, sleep) {
+            self.poll(timeout);
+        }
+        reactor.mailbox.lock().polling = false;
+        self.scratch.now = Instant::now();
+        if let Some(waiter) = sleep.waiter {
+            waiter.end_poll();
+        }
+        self.run_events(reactor);
+        let wait = self.scratch.now.saturating_duration_since(began);
+        self.spin.note(wait, self.scratch.read);
+    }
+
+    /// Runs the sources of which the system has reported something.
+    fn run_events(&mut self, reactor: &Reactor) {
         self.scratch.read = 0;
         for event in &self.events {
             if event.token() == KICK {
@@ -89,10 +139,6 @@ impl EventLoop {
                 source.handle_ready(readiness, &mut self.scratch);
             }
         }
-        if !busy {
-            let wait = self.scratch.now.saturating_duration_since(began);
-            self.spin.note(wait, self.scratch.read);
-        }
     }
 
     fn poll(&mut self, timeout: Option<Duration>) {
@@ -103,10 +149,11 @@ impl EventLoop {
         }
     }
 
-    /// Polls without sleeping for as long as that is worthwhile; tells whether anything came, or the time is over.
-    fn spin(&mut self, began: Instant, timeout: Option<Duration>) -> bool {
-        let patience = self.spin.patience();
-        if patience.is_zero() {
+    /// Polls without sleeping for as long as that is worthwhile or wanted; tells whether anything came, or the time is
+    /// over.
+    fn spin(&mut self, began: Instant, timeout: Option<Duration>, sleep: Sleep<'_>) -> bool {
+        let patience = self.spin.patience().max(sleep.busy_poll);
+        if patience.is_zero() || sleep.waiter.is_none() {
             return false;
         }
         loop {
@@ -127,19 +174,17 @@ impl EventLoop {
     }
 
     /// Decides for how long to poll, and makes sure that whatever comes up meanwhile kicks.
-    fn prepare_poll(
-        &self,
-        reactor: &Reactor,
-        deadline: Option<Instant>,
-        waiter: Option<&Waiter>,
-    ) -> Option<Duration> {
-        let now = self.scratch.now;
+    fn prepare_poll(&self, reactor: &Reactor, sleep: Sleep<'_>) -> Option<Duration> {
+        let (now, deadline) = (self.scratch.now, sleep.deadline);
         if deadline.is_some_and(|deadline| deadline <= now) {
             return Some(Duration::ZERO);
         }
         // The caller is about to block: nothing that was sent may wait for it.
         reactor.flush_gathered();
-        if waiter.is_some_and(|waiter| !waiter.begin_poll(&reactor.kick)) {
+        if sleep
+            .waiter
+            .is_some_and(|waiter| !waiter.begin_poll(&reactor.kick))
+        {
             return Some(Duration::ZERO);
         }
         let mut mailbox = reactor.mailbox.lock();

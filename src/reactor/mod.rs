@@ -10,6 +10,8 @@
 
 mod alarm;
 #[cfg(unix)]
+mod attendant;
+#[cfg(unix)]
 mod descriptor;
 mod dialer;
 mod driver;
@@ -22,6 +24,7 @@ mod spin;
 mod timers;
 mod waiter;
 
+use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +44,8 @@ use crate::{Endpoint, zmtp};
 
 pub(crate) use alarm::Alarm;
 #[cfg(unix)]
+pub(crate) use attendant::Attendant;
+#[cfg(unix)]
 pub(crate) use descriptor::Descriptor;
 pub(crate) use dialer::Dialer;
 pub(crate) use listener::Listener;
@@ -49,7 +54,7 @@ pub(crate) use timers::Timers;
 pub(crate) use waiter::Waiter;
 
 use driver::{Driver, Shift};
-use event_loop::{EventLoop, Scratch};
+use event_loop::{EventLoop, Scratch, Sleep};
 use gathering::Gathering;
 use resolver::Resolver;
 use waiter::Kick;
@@ -59,6 +64,11 @@ const TICKS_PER_TURN: u32 = 8;
 
 /// The event loop's own token, for kicks; no slab key is like it.
 const KICK: Token = Token(usize::MAX);
+
+thread_local! {
+    /// The address of the reactor that this thread will drive when the future that it polls has to wait; zero for none.
+    static DRIVEN: Cell<usize> = const { Cell::new(0) };
+}
 
 /// What a connection tells its socket, and asks of it. The socket layer implements this.
 pub(crate) trait Hooks: Send + Sync {
@@ -181,9 +191,46 @@ impl Reactor {
 
     /// Waits until the waiter is notified or the deadline is there, and runs connections meanwhile if nobody does.
     pub(crate) fn wait(&self, waiter: &Arc<Waiter>, deadline: Option<Instant>) {
-        self.driver.wait(waiter, deadline, |event_loop, deadline| {
-            event_loop.turn(self, deadline, Some(waiter));
+        self.wait_busily(waiter, deadline, Duration::ZERO);
+    }
+
+    /// The same; before it sleeps it polls for so long, or longer if that is worthwhile.
+    pub(crate) fn wait_busily(&self, waiter: &Arc<Waiter>, deadline: Option<Instant>, busy_poll: Duration) {
+        let attended = self.driver.wait(waiter, deadline, |event_loop, deadline| {
+            let sleep = Sleep {
+                deadline,
+                waiter: Some(waiter),
+                busy_poll,
+            };
+            event_loop.turn(self, Some(sleep));
         });
+        if attended {
+            self.rest();
+        }
+    }
+
+    /// Somebody has left the loop, and an attendant is to be called for whatever comes from now on.
+    fn rest(&self) {
+        let mut mailbox = self.mailbox.lock();
+        mailbox.polling = true;
+        let due = !mailbox.scheduled.is_empty();
+        let next_timer = mailbox.timers.next();
+        drop(mailbox);
+        if self.driver.rest(next_timer) || due {
+            self.kick.kick();
+        }
+    }
+
+    /// Turns the loop once without waiting, and gives it back.
+    fn turn_once(&self, mut event_loop: Box<EventLoop>) {
+        event_loop.turn(self, None);
+        self.give_back(event_loop);
+    }
+
+    fn give_back(&self, event_loop: Box<EventLoop>) {
+        if self.driver.leave(event_loop) {
+            self.rest();
+        }
     }
 
     /// Writes what bursts have gathered: to be called by whoever stops sending for now.
@@ -191,7 +238,35 @@ impl Reactor {
         self.gathering.flush();
     }
 
-    /// A task waits that no thread waits for: the I/O thread must drive.
+    /// Polls a future of which this thread will drive the loop while it waits.
+    pub(crate) fn driven_here<T>(&self, poll: impl FnOnce() -> T) -> T {
+        /// Restores what was before, after a panic too.
+        struct Outer(usize);
+        impl Drop for Outer {
+            fn drop(&mut self) {
+                DRIVEN.set(self.0);
+            }
+        }
+        let _outer = Outer(DRIVEN.replace(self.address()));
+        poll()
+    }
+
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// A task waits: the I/O thread must drive, unless the task's own thread is about to. Tells whether that was not so,
+    /// and the errand has to be removed again.
+    #[must_use]
+    pub(crate) fn add_task(&self) -> bool {
+        let needed = DRIVEN.get() != self.address();
+        if needed {
+            self.add_errand();
+        }
+        needed
+    }
+
+    /// Something waits that no thread waits for: the I/O thread must drive.
     pub(crate) fn add_errand(&self) {
         self.driver.add_errand();
     }
@@ -277,14 +352,15 @@ impl Reactor {
                 Shift::Drive(mut event_loop) => {
                     self.stalled.store(false, Ordering::Relaxed);
                     while !self.driver.is_recalled() && !self.stalled.load(Ordering::Relaxed) {
-                        event_loop.turn(self, None, None);
+                        event_loop.turn(self, Some(Sleep::UNTIL_KICKED));
                     }
                     if self.stalled.load(Ordering::Relaxed) {
                         // Stand back for a while, as if a caller had driven.
                         seen = u64::MAX;
                     }
-                    self.driver.give_back(event_loop);
+                    self.give_back(event_loop);
                 }
+                Shift::Turn(event_loop) => self.turn_once(event_loop),
                 Shift::Tick => {
                     ticks = ticks.wrapping_add(1);
                     if !self.gathering.tick() {
@@ -296,10 +372,9 @@ impl Reactor {
                     }
                     // Other connections need the loop too, though not at every tick.
                     if ticks % TICKS_PER_TURN == 0
-                        && let Some(mut event_loop) = self.driver.borrow()
+                        && let Some(event_loop) = self.driver.borrow()
                     {
-                        event_loop.turn(self, Some(Instant::now()), None);
-                        self.driver.give_back(event_loop);
+                        self.turn_once(event_loop);
                     }
                 }
                 Shift::Idle => {}

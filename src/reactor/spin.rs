@@ -1,14 +1,22 @@
 //! Whether to poll a little before sleeping: a forecast of how long the next wait will be.
 
+use std::num::NonZero;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-/// How long a wait may be to be worth polling through. To sleep and to be woken costs the two threads about as much
-/// time on a processor, so that a forecast that fails costs at most double.
-const WORTHWHILE: Duration = Duration::from_micros(40);
+/// How long the wait of a thread may be to be worth polling through. To sleep and to be woken costs the two threads about
+/// as much time on a processor, so that a forecast that fails costs at most double.
+const THREAD: Duration = Duration::from_micros(40);
 
-/// What a longer wait counts as: enough for a single one to end the polling, and little enough for a few short ones to
-/// begin it again.
-const LONGEST: Duration = Duration::from_micros(200);
+/// The same for a task that watches the loop on an executor, which is woken through two polls and a queue of tasks.
+const TASK: Duration = Duration::from_micros(100);
+
+/// What a wait that was slept through would have been shorter by: the time that it takes to be woken.
+const WAKING: Duration = Duration::from_micros(30);
+
+/// What a longer wait counts as, or one that was polled for in vain, in times of what is worthwhile: enough for a single
+/// one to end the polling, and little enough for a few short ones to begin it again.
+const LONGEST: u32 = 5;
 
 /// A wait that brought more bytes than this was for a stream, not for an answer. To poll for a stream is to fetch it in
 /// small pieces, which costs more than the sleep.
@@ -21,36 +29,57 @@ const MEMORY: u32 = 4;
 #[derive(Debug)]
 pub(super) struct Spin {
     forecast: Duration,
+    worthwhile: Duration,
     /// There is a second processor: on a single one, whoever is waited for could not run meanwhile.
     possible: bool,
 }
 
 impl Spin {
-    pub(super) fn new(processors: usize) -> Self {
+    /// For a thread that waits.
+    pub(super) fn of_thread() -> Self {
+        Self::new(THREAD, processors())
+    }
+
+    /// For a task that watches the loop.
+    pub(super) fn of_task() -> Self {
+        Self::new(TASK, processors())
+    }
+
+    fn new(worthwhile: Duration, processors: usize) -> Self {
         Self {
-            forecast: LONGEST,
+            forecast: worthwhile * LONGEST,
+            worthwhile,
             possible: processors > 1,
         }
     }
 
     /// For how long to poll before sleeping; zero if sleep is forecast to be longer than that.
     pub(super) fn patience(&self) -> Duration {
-        if self.possible && self.forecast <= WORTHWHILE {
-            WORTHWHILE
+        if self.possible && self.forecast <= self.worthwhile {
+            self.worthwhile
         } else {
             Duration::ZERO
         }
     }
 
-    /// Takes note of a wait, however it was spent, and of how many bytes were then read.
+    /// Takes note of a wait, spent as [`patience`](Self::patience) said, and of how many bytes were then read.
     pub(super) fn note(&mut self, wait: Duration, bytes: usize) {
-        let wait = if bytes > ANSWER {
-            LONGEST
+        let longest = self.worthwhile * LONGEST;
+        let slept = self.patience().is_zero();
+        let wait = if bytes > ANSWER || (!slept && wait > self.worthwhile) {
+            longest
+        } else if slept {
+            wait.saturating_sub(WAKING).min(longest)
         } else {
-            wait.min(LONGEST)
+            wait
         };
         self.forecast = (self.forecast * (MEMORY - 1) + wait) / MEMORY;
     }
+}
+
+fn processors() -> usize {
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, NonZero::get))
 }
 
 #[cfg(test)]
@@ -60,7 +89,7 @@ mod tests {
     const SHORT: Duration = Duration::from_micros(25);
 
     fn after(waits: &[Duration]) -> Spin {
-        let mut spin = Spin::new(2);
+        let mut spin = Spin::new(THREAD, 2);
         waits.iter().for_each(|wait| spin.note(*wait, 100));
         spin
     }
@@ -69,7 +98,34 @@ mod tests {
     fn short_waits_in_a_row_are_polled_through() {
         assert_eq!(after(&[]).patience(), Duration::ZERO);
         assert_eq!(after(&[SHORT; 3]).patience(), Duration::ZERO);
-        assert_eq!(after(&[SHORT; 12]).patience(), WORTHWHILE);
+        assert_eq!(after(&[SHORT; 12]).patience(), THREAD);
+    }
+
+    #[test]
+    fn a_wait_that_would_have_been_short_without_the_sleep_begins_it() {
+        let begins = |wait| (1..20).any(|count| !after(&vec![wait; count]).patience().is_zero());
+        assert!(begins(SHORT + WAKING));
+        assert!(!begins(THREAD + WAKING + SHORT));
+    }
+
+    #[test]
+    fn polling_in_vain_ends_it_for_more_waits_than_it_cost() {
+        // Some 40 µs when slept through, but not a bit shorter when polled for.
+        let mut spin = after(&[SHORT; 20]);
+        let (mut slept, mut polled) = (0, 0);
+        for _ in 0..1000 {
+            let count = if spin.patience().is_zero() {
+                &mut slept
+            } else {
+                &mut polled
+            };
+            *count += 1;
+            spin.note(THREAD + SHORT, 100);
+        }
+        assert!(
+            polled > 0 && slept >= 4 * polled,
+            "{slept} slept, {polled} polled"
+        );
     }
 
     #[test]
@@ -78,7 +134,7 @@ mod tests {
         spin.note(Duration::from_secs(1), 100);
         assert_eq!(spin.patience(), Duration::ZERO);
         (0..6).for_each(|_| spin.note(SHORT, 100));
-        assert_eq!(spin.patience(), WORTHWHILE);
+        assert_eq!(spin.patience(), THREAD);
     }
 
     #[test]
@@ -90,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_single_processor_never_polls() {
-        let mut spin = Spin::new(1);
+        let mut spin = Spin::new(THREAD, 1);
         (0..20).for_each(|_| spin.note(SHORT, 100));
         assert_eq!(spin.patience(), Duration::ZERO);
     }

@@ -1,8 +1,11 @@
 //! A thread that waits: parked, or polling as the driver, and how either is told to look again.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Wake;
+use std::time::{Duration, Instant};
 
+use super::spin::Spin;
 use crate::sync::{Condvar, Mutex};
 
 /// Something that makes a blocking poll return.
@@ -15,6 +18,8 @@ pub(crate) trait Kick: Send + Sync {
 pub(crate) struct Waiter {
     state: Mutex<State>,
     parked: Condvar,
+    /// Something was told. For who polls: it may be set late, but then soon.
+    news: AtomicBool,
 }
 
 struct State {
@@ -23,6 +28,8 @@ struct State {
     /// The driver's seat was offered to this thread.
     offered: bool,
     doing: Doing,
+    /// How long the next wait will be that is spent here rather than in the loop.
+    spin: Spin,
 }
 
 enum Doing {
@@ -46,10 +53,12 @@ impl Waiter {
             notified: false,
             offered: false,
             doing: Doing::Working,
+            spin: Spin::of_thread(),
         };
         Arc::new(Self {
             state: Mutex::new(state),
             parked: Condvar::new(),
+            news: AtomicBool::new(false),
         })
     }
 
@@ -81,6 +90,7 @@ impl Waiter {
     fn tell(&self, flag: impl FnOnce(&mut State) -> &mut bool) {
         let mut state = self.state.lock();
         *flag(&mut state) = true;
+        self.news.store(true, Ordering::Relaxed);
         match &state.doing {
             Doing::Working => {}
             Doing::Parked => self.parked.notify_one(),
@@ -117,6 +127,28 @@ impl Waiter {
         self.state.lock().doing = Doing::Working;
     }
 
+    /// Waits without a loop to turn, until notified or until the deadline. Before it sleeps it polls for so long, or
+    /// longer if that is worthwhile.
+    pub(crate) fn wait(&self, deadline: Option<Instant>, busy_poll: Duration) {
+        let began = Instant::now();
+        let patience = self.state.lock().spin.patience().max(busy_poll);
+        let until = began.checked_add(patience);
+        let until = [until, deadline].into_iter().flatten().min();
+        if !patience.is_zero() {
+            self.poll(until);
+        }
+        self.park(deadline);
+        self.state.lock().spin.note(began.elapsed(), 0);
+    }
+
+    /// Polls for news without sleeping.
+    fn poll(&self, until: Option<Instant>) {
+        while !self.news.swap(false, Ordering::Relaxed) && until.is_some_and(|until| Instant::now() < until) {
+            // Whoever is waited for may want to run on this very processor.
+            std::thread::yield_now();
+        }
+    }
+
     /// Sleeps until told something, or until the deadline. Takes what it was told.
     pub(crate) fn park(&self, deadline: Option<Instant>) -> Woken {
         let mut state = self.state.lock();
@@ -140,5 +172,16 @@ impl Waiter {
     /// Forgets an offer that came too late to be of use.
     pub(crate) fn forget_offer(&self) {
         self.state.lock().offered = false;
+    }
+}
+
+/// A task whose thread waits for it.
+impl Wake for Waiter {
+    fn wake(self: Arc<Self>) {
+        self.notify();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.notify();
     }
 }

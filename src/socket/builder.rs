@@ -138,6 +138,11 @@ setters! {
     /// How long `recv` waits for a message. Default `None`: for ever.
     recv_timeout(time: Option<Duration>) |options| options.recv_timeout = time;
 
+    /// For how long a thread that waits polls before it sleeps, whatever it expects; until that is over it uses its
+    /// processor up. Default zero: it polls, for up to 40 µs, only while the latest waits were as short as that. At
+    /// most 1 s. Threads that wait for another one to run their connections, and futures, do not poll.
+    busy_poll(time: Duration) |options| options.busy_poll = time.min(Duration::from_secs(1));
+
     /// Whether messages are queued only for peers that are connected. Default `false`: an endpoint connected to
     /// takes messages from the start, and keeps them while its peer is away.
     immediate(yes: bool) |options| options.immediate = yes;

@@ -311,11 +311,10 @@ impl<P: Pattern> Core<P> {
 
     /// Blocks the calling thread until its waiter is notified, or until the deadline; runs connections meanwhile.
     pub(super) fn block(&self, waiter: &Arc<Waiter>, deadline: Option<Instant>) {
+        let busy_poll = self.options.busy_poll;
         match self.reactor.get() {
-            Some(reactor) => reactor.wait(waiter, deadline),
-            None => {
-                waiter.park(deadline);
-            }
+            Some(reactor) => reactor.wait_busily(waiter, deadline, busy_poll),
+            None => waiter.wait(deadline, busy_poll),
         }
     }
 

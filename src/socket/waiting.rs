@@ -49,8 +49,8 @@ impl Place {
         }
         if let Some(reactor) = core.reactor.get() {
             reactor.flush_gathered();
-            if !std::mem::replace(&mut self.errand, true) {
-                reactor.add_errand();
+            if !self.errand {
+                self.errand = reactor.add_task();
             }
         }
         Poll::Pending

@@ -20,25 +20,52 @@ use crate::sync::{Condvar, Mutex};
 struct System {
     state: Mutex<Pending>,
     changed: Condvar,
+    /// The poll's own descriptor has become readable.
+    edge: Condvar,
 }
 
 #[derive(Default)]
 struct Pending {
     events: VecDeque<Arc<Client>>,
     kicked: bool,
+    edge: bool,
+    /// No attendant is needed any more.
+    over: bool,
 }
 
 impl Kick for System {
     fn kick(&self) {
-        self.state.lock().kicked = true;
+        let mut state = self.state.lock();
+        (state.kicked, state.edge) = (true, true);
+        drop(state);
         self.changed.notify_one();
+        self.edge.notify_one();
     }
 }
 
 impl System {
     fn report(&self, client: &Arc<Client>) {
-        self.state.lock().events.push_back(Arc::clone(client));
+        let mut state = self.state.lock();
+        state.events.push_back(Arc::clone(client));
+        state.edge = true;
+        drop(state);
         self.changed.notify_one();
+        self.edge.notify_one();
+    }
+
+    /// Waits as an executor does for the descriptor; false when all is over.
+    fn wait_for_edge(&self) -> bool {
+        let mut state = self.state.lock();
+        while !state.edge && !state.over {
+            state = self.edge.wait(state, None);
+        }
+        state.edge = false;
+        !state.over
+    }
+
+    fn end(&self) {
+        self.state.lock().over = true;
+        self.edge.notify_one();
     }
 
     /// Blocks as a poll does: until there is an event or a kick, or not at all.
@@ -138,9 +165,37 @@ impl World {
     }
 
     fn wait(&self, client: &Client, deadline: Option<Instant>) {
-        self.driver.wait(&client.waiter, deadline, |_, _| {
-            self.turn(Some(&client.waiter), true)
+        let attended = self.driver.wait(&client.waiter, deadline, |_, _| {
+            self.turn(Some(&client.waiter), true);
         });
+        self.rest_if(attended);
+    }
+
+    fn rest_if(&self, attended: bool) {
+        if attended && self.driver.rest(None) {
+            self.kick.kick();
+        }
+    }
+
+    fn give_back(&self, event_loop: Loop) {
+        let attended = self.driver.leave(event_loop);
+        self.rest_if(attended);
+    }
+
+    fn turn_once(&self, event_loop: Loop) {
+        self.turn(None, false);
+        self.give_back(event_loop);
+    }
+
+    /// What an attendant does until all is over. It takes one event for each edge, unless there are more.
+    fn run_attendant(&self) {
+        while self.system.wait_for_edge() {
+            if let Some(event_loop) = self.driver.visit() {
+                self.turn(None, false);
+                self.turn(None, false);
+                self.give_back(event_loop);
+            }
+        }
     }
 
     /// What the I/O thread does, ticks counted.
@@ -152,14 +207,14 @@ impl World {
                     while !self.driver.is_recalled() {
                         self.turn(None, true);
                     }
-                    self.driver.give_back(event_loop);
+                    self.give_back(event_loop);
                 }
+                Shift::Turn(event_loop) => self.turn_once(event_loop),
                 Shift::Tick => {
                     *ticks.lock() += 1;
                     self.driver.set_bursting(false);
                     if let Some(event_loop) = self.driver.borrow() {
-                        self.turn(None, false);
-                        self.driver.give_back(event_loop);
+                        self.turn_once(event_loop);
                     }
                 }
                 Shift::Idle => {}
@@ -360,6 +415,52 @@ fn a_burst_is_ticked_whoever_drives() {
             thread::yield_now();
         }
         waiting.join().unwrap();
+        world.driver.stop();
+        io_thread.join().unwrap();
+        world.assert_at_rest();
+    });
+}
+
+#[test]
+fn an_attendant_is_called_again_by_whoever_kept_it_out() {
+    explore(3, || {
+        let world = World::new();
+        let (caller, task) = (Client::new(), Client::new());
+        assert!(world.driver.attend());
+        let attendant = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || world.run_attendant())
+        };
+        let waiting = {
+            let (world, caller) = (Arc::clone(&world), Arc::clone(&caller));
+            thread::spawn(move || world.receive(&caller, 1))
+        };
+        world.system.report(&caller);
+        world.system.report(&task);
+        task.sleep();
+        waiting.join().unwrap();
+        world.system.end();
+        attendant.join().unwrap();
+        world.assert_at_rest();
+    });
+}
+
+#[test]
+fn the_io_thread_takes_over_from_an_attendant_that_left() {
+    explore(2, || {
+        let world = World::new();
+        let task = Client::new();
+        let ticks = Arc::new(Mutex::new(0));
+        assert!(world.driver.attend());
+        let io_thread = {
+            let (world, ticks) = (Arc::clone(&world), Arc::clone(&ticks));
+            thread::spawn(move || world.run_io_thread(&ticks))
+        };
+        world.driver.add_errand();
+        world.driver.unattend();
+        world.system.report(&task);
+        task.sleep();
+        world.driver.remove_errand();
         world.driver.stop();
         io_thread.join().unwrap();
         world.assert_at_rest();
