@@ -23,7 +23,7 @@ fn converse(publishes: Library, front: &str, subscribes: Library, back: &str) {
     xsub.plug_into(back);
     let hears = |said: Vec<u8>| {
         for publisher in [&xpub, &quiet] {
-            assert_eq!(publisher.hear(), [said.clone()]);
+            assert_eq!(publisher.hear(), std::slice::from_ref(&said));
         }
     };
     sub.subscribe("a");
