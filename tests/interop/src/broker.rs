@@ -1,13 +1,15 @@
-//! A broker of either library: a ROUTER in front, a DEALER at the back, and what comes in at one goes out at the other.
+//! What stands between others, of either library: what comes in at one end goes out at the other, both ways.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use aqueduct::{Dealer, Message, Router, RoutingId};
-use zmq::{Context, Socket};
+use aqueduct::{Dealer, Proxy, ProxySocket, Router, RunningProxy, XPub, XSub};
 
-use crate::{LONG, Library, Link, Wired, keen};
+use crate::{Classic, Form, Library, Link, Plug, Publisher, Subscriber, Wired, keen};
 
-/// Where the back of a broker meets those that answer.
+/// Where the back of a broker meets those that answer, or that listen.
 #[derive(Clone, Copy, Debug)]
 pub enum Back<'a> {
     /// They connect to it.
@@ -21,87 +23,114 @@ pub struct Broker {
     front: Wired,
     back: Option<Wired>,
     work: Work,
-    threads: Vec<JoinHandle<()>>,
 }
 
-/// By what a broker is ended.
+/// What is at work, and by what it is ended.
 enum Work {
-    Ours(Router, Dealer),
+    Ours {
+        _ends_when_dropped: RunningProxy,
+    },
     /// The control of libzmq's own proxy.
-    Classic(Socket),
+    Classic(Classic, Option<JoinHandle<()>>),
+    /// Whether the work is over.
+    Mixed(Arc<AtomicBool>, Option<JoinHandle<()>>),
 }
+
+/// How long a mixed forwarder waits at one of its sockets before it looks at the other one.
+const TURN: Duration = Duration::from_millis(1);
 
 impl Broker {
-    /// Starts a broker with its front bound.
+    /// Starts a broker of requests with its front bound: a ROUTER in front, a DEALER at the back.
     #[must_use]
     pub fn start(library: Library, front: Link, back: Back) -> Self {
         match library {
-            Library::Ours => Self::ours(front, back),
-            Library::Classic => Self::classic(front, back),
+            Library::Ours => {
+                let router: Router = keen(Router::builder()).build();
+                let dealer: Dealer = keen(Dealer::builder()).build();
+                Self::ours(&router, &dealer, front, back)
+            }
+            Library::Classic => Self::classic([zmq::ROUTER, zmq::DEALER], front, back),
         }
     }
 
-    fn ours(front: Link, back: Back) -> Self {
-        let router = keen(Router::builder()).build();
-        let dealer = keen(Dealer::builder()).build();
-        let bind_router = |text: &str| router.bind(text).expect("cannot bind").to_string();
-        let bind_dealer = |text: &str| dealer.bind(text).expect("cannot bind").to_string();
-        let connect = |text: &str| dealer.connect(text).expect("cannot connect");
-        let (front, back) = (Wired::bound(front, bind_router), meet(back, bind_dealer, connect));
-        let inwards = (router.clone(), dealer.clone());
-        let outwards = inwards.clone();
-        let threads = vec![
-            thread::spawn(move || forward_requests(&inwards.0, &inwards.1)),
-            thread::spawn(move || forward_replies(&outwards.1, &outwards.0)),
-        ];
-        let work = Work::Ours(router, dealer);
+    /// Starts a forwarder of what is published: an XSUB in front, an XPUB at the back, each of its library. The front is
+    /// bound.
+    #[must_use]
+    pub fn forwarder(libraries: [Library; 2], front: Link, back: Back) -> Self {
+        match libraries {
+            [Library::Ours, Library::Ours] => {
+                let xsub: XSub = keen(XSub::builder()).build();
+                let xpub: XPub = keen(XPub::builder()).build();
+                Self::ours(&xsub, &xpub, front, back)
+            }
+            [Library::Classic, Library::Classic] => Self::classic([zmq::XSUB, zmq::XPUB], front, back),
+            [xsub, xpub] => Self::mixed(
+                Subscriber::new(xsub, Form::Raw),
+                Publisher::new(xpub, Form::Raw),
+                front,
+                back,
+            ),
+        }
+    }
+
+    fn ours<F, B>(front: &F, back: &B, front_link: Link, back_link: Back) -> Self
+    where
+        F: ProxySocket + Plug,
+        B: ProxySocket + Plug,
+    {
+        let (front_wired, back_wired) = (front_link.bind(front), meet(back_link, back));
+        let proxy = Proxy::new(front, back).spawn().expect("a thread");
         Self {
-            front,
-            back,
-            work,
-            threads,
+            front: front_wired,
+            back: back_wired,
+            work: Work::Ours {
+                _ends_when_dropped: proxy,
+            },
         }
     }
 
-    fn classic(front: Link, back: Back) -> Self {
-        let context = Context::new();
-        let socket = |kind| context.socket(kind).expect("no classic socket");
-        let [mut router, mut dealer] = [socket(zmq::ROUTER), socket(zmq::DEALER)];
-        let [mut steered, control] = [socket(zmq::PAIR), socket(zmq::PAIR)];
-        let long = i32::try_from(LONG.as_millis()).expect("a time that libzmq can tell");
-        for socket in [&router, &dealer] {
-            let prepared = socket
-                .set_linger(long)
-                .and_then(|()| socket.set_reconnect_ivl(20));
-            prepared.expect("libzmq refuses an option");
-        }
-        let steering = steered
-            .bind("inproc://control")
-            .and_then(|()| control.connect("inproc://control"));
-        steering.expect("libzmq can be steered");
-        let connect = |text: &str| dealer.connect(text).expect("libzmq connects");
-        let back = meet(back, |text| bind(&dealer, text), connect);
-        let front = Wired::bound(front, |text| bind(&router, text));
-        let threads = vec![thread::spawn(move || {
-            let over = zmq::proxy_steerable(&mut router, &mut dealer, &mut steered);
-            over.expect("libzmq's proxy works until it is told to end");
-        })];
-        let work = Work::Classic(control);
+    fn classic(kinds: [zmq::SocketType; 2], front_link: Link, back_link: Back) -> Self {
+        let [front, back] = kinds.map(Classic::new);
+        let [steered, control] = [zmq::PAIR, zmq::PAIR].map(Classic::new);
+        control.connect(&steered.bind("tcp://127.0.0.1:*"));
+        let (front_wired, back_wired) = (front_link.bind(&front), meet(back_link, &back));
+        let thread = thread::spawn(move || front.proxy(back, steered));
         Self {
-            front,
-            back,
-            work,
-            threads,
+            front: front_wired,
+            back: back_wired,
+            work: Work::Classic(control, Some(thread)),
         }
     }
 
-    /// Where those that ask connect to.
+    /// A forwarder by hand: libzmq's proxy wants sockets of libzmq, and ours wants ours.
+    fn mixed(front: Subscriber, back: Publisher, front_link: Link, back_link: Back) -> Self {
+        let (front_wired, back_wired) = (front_link.bind(&front), meet(back_link, &back));
+        let over = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&over);
+        let thread = thread::spawn(move || {
+            while !told.load(Ordering::Relaxed) {
+                while let Some(published) = front.hear_within(TURN) {
+                    back.publish(&published);
+                }
+                while let Some(said) = back.hear_within(TURN) {
+                    front.say(&said);
+                }
+            }
+        });
+        Self {
+            front: front_wired,
+            back: back_wired,
+            work: Work::Mixed(over, Some(thread)),
+        }
+    }
+
+    /// Where those that ask, or publish, connect to.
     #[must_use]
     pub fn front(&self) -> &str {
         &self.front.endpoint
     }
 
-    /// Where those that answer connect to.
+    /// Where those that answer, or listen, connect to.
     ///
     /// # Panics
     ///
@@ -112,62 +141,32 @@ impl Broker {
     }
 }
 
-fn bind(socket: &Socket, text: &str) -> String {
-    socket.bind(text).expect("libzmq binds");
-    let bound = socket.get_last_endpoint().expect("libzmq knows");
-    bound.expect("endpoints are text")
-}
-
-fn meet(back: Back, bind: impl FnOnce(&str) -> String, connect: impl FnOnce(&str)) -> Option<Wired> {
-    match back {
-        Back::Bound(link) => Some(Wired::bound(link, bind)),
+fn meet(link: Back, socket: &impl Plug) -> Option<Wired> {
+    match link {
+        Back::Bound(link) => Some(link.bind(socket)),
         Back::To(endpoint) => {
-            connect(endpoint);
+            socket.plug_into(endpoint);
             None
         }
     }
 }
 
-/// Puts the asker's id before each request.
-fn forward_requests(front: &Router, back: &Dealer) {
-    while let Ok((id, request)) = front.recv() {
-        let mut labelled = Message::from(id.as_bytes());
-        request
-            .into_frames()
-            .into_iter()
-            .for_each(|frame| labelled.push_back(frame));
-        if back.send(labelled).is_err() {
-            return;
-        }
-    }
-}
-
-/// Takes the asker's id off each reply.
-fn forward_replies(back: &Dealer, front: &Router) {
-    while let Ok(reply) = back.recv() {
-        let mut frames = reply.into_frames().into_iter();
-        let id = frames.next().and_then(|id| RoutingId::new(id.into_bytes()));
-        // An asker that is gone needs no reply.
-        let _ = front.send(&id.expect("an id"), frames.collect::<Message>());
-    }
-}
-
 impl Drop for Broker {
     fn drop(&mut self) {
-        match &self.work {
-            Work::Ours(router, dealer) => {
-                drop(router.clone().close());
-                drop(dealer.clone().close());
+        let thread = match &mut self.work {
+            Work::Ours { .. } => None,
+            Work::Classic(control, thread) => {
+                control.send(b"TERMINATE");
+                thread.take()
             }
-            Work::Classic(control) => {
-                control.send("TERMINATE", 0).expect("libzmq can be steered");
+            Work::Mixed(over, thread) => {
+                over.store(true, Ordering::Relaxed);
+                thread.take()
             }
-        }
-        for thread in self.threads.drain(..) {
-            let ended = thread.join();
-            if !thread::panicking() {
-                ended.expect("the broker has not failed");
-            }
+        };
+        let ended = thread.map(JoinHandle::join);
+        if !thread::panicking() {
+            assert!(ended.is_none_or(|ended| ended.is_ok()), "the broker has failed");
         }
     }
 }

@@ -26,10 +26,13 @@ impl Classic {
         let context = Context::new();
         let socket = context.socket(kind).expect("no classic socket");
         let long = i32::try_from(LONG.as_millis()).expect("a time that libzmq can tell");
+        // What subscribers have not told yet is not worth waiting for, as libzmq has it by default.
+        let subscribes = matches!(kind, zmq::SUB | zmq::XSUB);
+        let linger = if subscribes { 0 } else { long };
         let prepared = socket
             .set_rcvtimeo(long)
             .and_then(|()| socket.set_sndtimeo(long))
-            .and_then(|()| socket.set_linger(long))
+            .and_then(|()| socket.set_linger(linger))
             .and_then(|()| socket.set_reconnect_ivl(20))
             .and_then(|()| configure(&socket));
         prepared.expect("libzmq refuses an option");
@@ -67,15 +70,46 @@ impl Classic {
     }
 
     /// Connects as a ROUTER that knows the peer there by this id, whatever the peer says of itself.
-    #[allow(unsafe_code, reason = "the zmq crate has no setter for this option")]
     pub fn connect_with_id(&mut self, endpoint: &str, id: &[u8]) {
-        let option = zmq_sys::ZMQ_CONNECT_ROUTING_ID.cast_signed();
-        // SAFETY: the socket is open and ours alone, and libzmq copies the bytes before it returns.
-        let set = unsafe {
-            zmq_sys::zmq_setsockopt(self.socket.as_mut_ptr(), option, id.as_ptr().cast(), id.len())
-        };
-        assert_eq!(set, 0, "libzmq refuses an id");
+        self.set_bytes(zmq_sys::ZMQ_CONNECT_ROUTING_ID, id);
         self.connect(endpoint);
+    }
+
+    /// Makes a socket that has an option on, one of those that only `zmq_sys` knows.
+    #[must_use]
+    pub fn switched(kind: SocketType, option: u32) -> Self {
+        let mut socket = Self::new(kind);
+        socket.set_bytes(option, &1i32.to_ne_bytes());
+        socket
+    }
+
+    #[allow(unsafe_code, reason = "the zmq crate has no setter for these options")]
+    fn set_bytes(&mut self, option: u32, value: &[u8]) {
+        let (option, data) = (option.cast_signed(), value.as_ptr().cast());
+        // SAFETY: the socket is open and ours alone, and libzmq copies the bytes before it returns.
+        let set = unsafe { zmq_sys::zmq_setsockopt(self.socket.as_mut_ptr(), option, data, value.len()) };
+        assert_eq!(set, 0, "libzmq refuses an option");
+    }
+
+    /// Subscribes as a SUB, or for the subscriber heard last as an XPUB.
+    pub fn subscribe(&self, topic: &[u8]) {
+        self.socket.set_subscribe(topic).expect("libzmq subscribes");
+    }
+
+    /// Takes a subscription back.
+    pub fn unsubscribe(&self, topic: &[u8]) {
+        self.socket.set_unsubscribe(topic).expect("libzmq unsubscribes");
+    }
+
+    /// Has the socket take note of what happened to it, which libzmq does only when it is used.
+    pub fn look(&self) {
+        self.socket.poll(zmq::POLLIN, 0).expect("libzmq polls");
+    }
+
+    /// Passes on what comes here to another socket, and the other way, until it is told that it is over.
+    pub fn proxy(mut self, mut back: Self, mut steered: Self) {
+        let over = zmq::proxy_steerable(&mut self.socket, &mut back.socket, &mut steered.socket);
+        over.expect("libzmq's proxy works until it is told to end");
     }
 
     /// Sends a message of one frame.

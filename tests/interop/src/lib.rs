@@ -8,6 +8,7 @@ mod cable;
 mod classic;
 mod numbered;
 mod peer;
+mod topics;
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -21,6 +22,7 @@ pub use cable::Cable;
 pub use classic::{Classic, Witness};
 pub use numbered::{Checksum, body};
 pub use peer::{Frames, Kind, Library, Link, Peer, Plug, frames, keen, message, words};
+pub use topics::{Form, Publisher, Subscriber, cancellation, subscription};
 
 /// How long a test waits for what must happen. It is never reached unless something is broken.
 pub const LONG: Duration = Duration::from_secs(30);

@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use aqueduct::{
-    Buildable, Builder, Dealer, Message, Pair, PeerInfo, Rep, Reply, Req, Router, RoutingId, SocketStats,
+    Buildable, Builder, Dealer, Message, Pair, PeerInfo, Pub, Rep, Reply, Req, Router, RoutingId,
+    SocketStats, Sub, XPub, XSub,
 };
 
-use crate::{Cable, Classic, LONG, Via, Wired};
+use crate::{Cable, Classic, LONG, Via, Wired, bounded};
 
 /// The frames of a message.
 pub type Frames = Vec<Vec<u8>>;
@@ -140,6 +141,11 @@ impl Kind {
 impl Link {
     /// All.
     pub const ALL: [Self; 3] = [Self::Tcp, Self::Ipc, Self::Old];
+
+    /// Runs a script over each link, one after the other.
+    pub fn each(script: impl Fn(Self) + Send + 'static) {
+        bounded(move || Self::ALL.into_iter().for_each(&script));
+    }
 
     /// An endpoint that either library can bind, which no other test uses, and what keeps it so.
     #[must_use]
@@ -319,9 +325,9 @@ impl Peer {
     }
 }
 
-/// A socket of ours as a peer.
-macro_rules! peers {
-    ($($socket:ident($ours:ident) => $made:expr;)*) => {$(
+/// Any socket of ours.
+macro_rules! plugs {
+    ($($socket:ident)*) => {$(
         impl Plug for $socket {
             fn plug(&self, endpoint: &str) -> String {
                 self.bind(endpoint).expect("cannot bind").to_string()
@@ -331,7 +337,14 @@ macro_rules! peers {
                 self.connect(endpoint).expect("cannot connect");
             }
         }
+    )*};
+}
 
+plugs! { Req Rep Dealer Router Pair Pub XPub Sub XSub }
+
+/// A socket of ours as a peer.
+macro_rules! peers {
+    ($($socket:ident($ours:ident) => $made:expr;)*) => {$(
         impl From<$socket> for Peer {
             fn from($ours: $socket) -> Self {
                 Self($made)

@@ -10,14 +10,9 @@ fn pair() -> Pair {
     keen(Pair::builder()).build()
 }
 
-/// Runs a script over each link.
-fn each(script: impl Fn(Link) + Send + 'static) {
-    bounded(move || Link::ALL.into_iter().for_each(&script));
-}
-
 #[test]
 fn a_second_classic_pair_is_refused_visibly_and_the_first_goes_on() {
-    each(|link| {
+    Link::each(|link| {
         let (ours, first, second) = (pair(), Classic::new(zmq::PAIR), Classic::new(zmq::PAIR));
         let monitor = ours.monitor();
         let wired = link.bind(&ours);
@@ -59,7 +54,7 @@ fn a_second_classic_pair_is_refused_visibly_and_the_first_goes_on() {
 
 #[test]
 fn our_second_pair_is_not_heard_by_a_classic_one_and_the_first_goes_on() {
-    each(|link| {
+    Link::each(|link| {
         let (classic, first, second) = (Classic::new(zmq::PAIR), pair(), pair());
         let wired = link.bind(&classic);
         first.connect(wired.endpoint.as_str()).unwrap();
@@ -108,7 +103,7 @@ fn our_pair_keeps_its_queue_while_a_bound_classic_pair_restarts() {
 
 #[test]
 fn our_bound_pair_reads_what_a_classic_one_left_before_it_hears_the_next() {
-    each(|link| {
+    Link::each(|link| {
         let ours = pair();
         let monitor = ours.monitor();
         let wired = link.bind(&ours);

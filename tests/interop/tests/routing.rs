@@ -28,11 +28,6 @@ fn named_classic(kind: zmq::SocketType, name: &[u8]) -> Classic {
     Classic::with(kind, |socket| socket.set_identity(name))
 }
 
-/// Runs a script over each link.
-fn each(script: impl Fn(Link) + Send + 'static) {
-    bounded(move || Link::ALL.into_iter().for_each(&script));
-}
-
 /// The longest id, with every byte in it.
 fn longest() -> Vec<u8> {
     (1..=255).collect()
@@ -69,7 +64,7 @@ fn our_router_knows_classic_sockets_by_the_ids_that_they_announce() {
 
 #[test]
 fn our_router_makes_up_ids_for_classic_sockets_without_one() {
-    each(|link| {
+    Link::each(|link| {
         let router = router();
         let wired = link.bind(&router);
         let dealers: Vec<_> = (0..5u8)
@@ -186,7 +181,7 @@ fn await_refusal(monitor: &Monitor) -> DisconnectReason {
 
 #[test]
 fn our_router_refuses_a_classic_id_that_looks_made_up() {
-    each(|link| {
+    Link::each(|link| {
         let router = router();
         let monitor = router.monitor();
         let wired = link.bind(&router);
@@ -208,7 +203,7 @@ fn our_router_refuses_a_classic_id_that_looks_made_up() {
 
 #[test]
 fn our_router_refuses_a_classic_id_in_use_until_it_is_free() {
-    each(|link| {
+    Link::each(|link| {
         let router = keen(Router::builder()).notices(true).build();
         let (monitor, worker) = (router.monitor(), id(b"worker"));
         let wired = link.bind(&router);
@@ -243,7 +238,7 @@ fn our_router_refuses_a_classic_id_in_use_until_it_is_free() {
 
 #[test]
 fn our_router_hands_an_id_over_to_a_classic_newcomer_by_choice() {
-    each(|link| {
+    Link::each(|link| {
         let router = keen(Router::builder()).handover(true).build();
         let monitor = router.monitor();
         let wired = link.bind(&router);
@@ -272,7 +267,7 @@ fn our_router_hands_an_id_over_to_a_classic_newcomer_by_choice() {
 
 #[test]
 fn a_classic_router_hands_our_id_over_by_choice() {
-    each(|link| {
+    Link::each(|link| {
         let router = Classic::with(zmq::ROUTER, |socket| {
             socket.set_router_mandatory(true)?;
             socket.set_router_handover(true)
@@ -420,7 +415,7 @@ fn our_router_gives_back_what_is_for_a_classic_peer_that_is_gone() {
 
 #[test]
 fn our_router_drops_what_it_cannot_route_by_choice() {
-    each(|link| {
+    Link::each(|link| {
         let router = keen(Router::builder()).drop_unroutable(true).build();
         let wired = link.bind(&router);
         let dealer = named_classic(zmq::DEALER, b"worker");
@@ -435,7 +430,7 @@ fn our_router_drops_what_it_cannot_route_by_choice() {
 
 #[test]
 fn a_classic_mandatory_router_knows_when_ours_is_there_and_when_it_is_gone() {
-    each(|link| {
+    Link::each(|link| {
         let router = mandatory_classic_router();
         let wired = link.bind(&router);
         let message = frames(&["worker", "are you there?"]);
@@ -453,7 +448,7 @@ fn a_classic_mandatory_router_knows_when_ours_is_there_and_when_it_is_gone() {
 
 #[test]
 fn our_router_waits_for_a_classic_peer_that_is_full_and_loses_nothing() {
-    each(|link| {
+    Link::each(|link| {
         let router = keen(Router::builder()).send_hwm(10).build();
         let wired = link.bind(&router);
         let slow = Classic::with(zmq::DEALER, |socket| {
@@ -484,7 +479,7 @@ fn our_router_waits_for_a_classic_peer_that_is_full_and_loses_nothing() {
 
 #[test]
 fn our_router_tells_of_classic_peers_that_come_and_go() {
-    each(|link| {
+    Link::each(|link| {
         let router = keen(Router::builder()).notices(true).build();
         let wired = link.bind(&router);
         for round in 0..3u8 {
@@ -508,7 +503,7 @@ fn our_router_tells_of_classic_peers_that_come_and_go() {
 
 #[test]
 fn our_router_disconnects_a_classic_peer_which_comes_back() {
-    each(|link| {
+    Link::each(|link| {
         let router = keen(Router::builder()).notices(true).build();
         let wired = link.bind(&router);
         let dealer = named_classic(zmq::DEALER, b"worker");
