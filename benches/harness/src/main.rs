@@ -1,9 +1,10 @@
-//! Measures aqueduct against bare sockets: throughput, round trips, the cost of idle peers, and fairness.
+//! Measures aqueduct against bare sockets: throughput, round trips, the cost of idle peers, fairness, and crowds.
 //!
 //! ```text
 //! cargo run --release -p aqueduct-harness -- run  [--quick] [--rounds 5] [--seconds 1] [--only PATTERN] [--write]
 //! cargo run --release -p aqueduct-harness -- idle [--count 10000] [--write]
 //! cargo run --release -p aqueduct-harness -- fair [--peers 1000] [--each 10000] [--write]
+//! cargo run --release -p aqueduct-harness -- crowd [--subscribers 1000] [--dealers 5000] [--rounds 5] [--write]
 //! ```
 //!
 //! Both sides of a connection are processes of their own: this program starts itself again for each of them.
@@ -15,6 +16,7 @@ mod arguments;
 mod cells;
 mod child;
 mod clock;
+mod crowd;
 mod fair;
 mod heap;
 mod idle;
@@ -40,7 +42,8 @@ static HEAP: heap::Counting = heap::Counting;
 const USAGE: &str =
     "usage: aqueduct-harness run  [--quick] [--rounds N] [--seconds S] [--only PATTERN] [--write]
        aqueduct-harness idle [--count N] [--write]
-       aqueduct-harness fair [--peers N] [--each N] [--write]";
+       aqueduct-harness fair [--peers N] [--each N] [--write]
+       aqueduct-harness crowd [--subscribers N] [--dealers N] [--rounds N] [--write]";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::new(std::env::args().skip(1));
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Some("run") => run::run(arguments),
         Some("idle") => idle::run(arguments),
         Some("fair") => fair::run(arguments),
+        Some("crowd") => crowd::run(arguments),
         Some("worker") => worker::run(arguments),
         _ => Err(USAGE.into()),
     };

@@ -26,14 +26,14 @@ pub(crate) struct Results {
 
 /// The middle of some numbers, and their bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Spread {
+pub(crate) struct Spread {
     median: f64,
     min: f64,
     max: f64,
 }
 
 impl Spread {
-    fn of(numbers: impl Iterator<Item = f64>) -> Option<Self> {
+    pub(crate) fn of(numbers: impl Iterator<Item = f64>) -> Option<Self> {
         let mut numbers: Vec<f64> = numbers.collect();
         numbers.sort_by(f64::total_cmp);
         let (min, max) = (*numbers.first()?, *numbers.last()?);
@@ -45,7 +45,7 @@ impl Spread {
         })
     }
 
-    fn show(self, number: impl Fn(f64) -> String) -> String {
+    pub(crate) fn show(self, number: impl Fn(f64) -> String) -> String {
         format!(
             "{} ({}–{})",
             number(self.median),
