@@ -208,8 +208,7 @@ impl<P: Pattern> Core<P> {
             }
             (_, Some(end)) => [end.finish(), None, None],
         };
-        let mut signals = state.stranded_senders();
-        signals.extend(state.next_receiver());
+        let signals = state.tell_of_change();
         drop(state);
         pipe::fire_all(wakes.into_iter().flatten());
         fire_signals(signals);

@@ -72,7 +72,7 @@ impl<P: Pattern> Core<P> {
     pub(super) fn attach_pipe(&self, pipe: usize) {
         let mut state = self.state.lock();
         state.attach(pipe);
-        let signals = state.next_of_both();
+        let signals = state.tell_of_change();
         drop(state);
         fire_signals(signals);
     }
@@ -87,7 +87,6 @@ impl<P: Pattern> Core<P> {
         let mut state = self.state.lock();
         // Another thread may have ended the session by now, and told us so before this.
         let alive = session.as_ref().is_none_or(|session| !session.is_ended());
-        let mut signals = Vec::new();
         if let Some(peer) = state.peers.get_mut(&pipe).filter(|_| alive) {
             peer.connected = true;
             peer.connections += 1;
@@ -101,11 +100,9 @@ impl<P: Pattern> Core<P> {
             if let Some(reason) = doomed {
                 pipes.expel(pipe, reason);
             }
-            // The pattern may have something to tell of the peer, or lets it be heard only now.
-            signals = state.next_of_both();
-            signals.extend(state.stranded_senders());
         }
-        signals.extend(state.watchers.tell_all());
+        // The pattern may have something to tell of the peer, or lets it be heard only now.
+        let signals = state.tell_of_change();
         let aftermath = state.take_aftermath();
         drop(state);
         self.settle(aftermath);
@@ -156,14 +153,6 @@ impl<P: Pattern> State<P> {
         }
     }
 
-    /// Chooses who may send and who may receive next, if they can.
-    fn next_of_both(&mut self) -> Vec<Signal> {
-        [self.next_sender(), self.next_receiver()]
-            .into_iter()
-            .flatten()
-            .collect()
-    }
-
     fn close_pipe(&mut self, pipe: usize, in_doubt: u64) -> Vec<Signal> {
         let Some(peer) = self.peers.get_mut(&pipe) else {
             return Vec::new();
@@ -180,10 +169,7 @@ impl<P: Pattern> State<P> {
         } else {
             self.remove_pipe(pipe);
         }
-        let mut signals = self.watchers.tell_all();
-        signals.extend(self.next_receiver());
-        signals.extend(self.stranded_senders());
-        signals
+        self.tell_of_change()
     }
 }
 
@@ -223,9 +209,7 @@ impl<P: Pattern> Hooks for Core<P> {
         let published = state.pipes.get_mut(pipe).and_then(PipeEnd::publish);
         let State { pattern, pipes, .. } = &mut *state;
         pattern.disconnected(pipe, pipes);
-        let mut signals = state.watchers.tell_all();
-        signals.extend(state.next_receiver());
-        signals.extend(state.stranded_senders());
+        let signals = state.tell_of_change();
         let aftermath = state.take_aftermath();
         drop(state);
         event.into_iter().for_each(|event| self.emit(event));
