@@ -15,9 +15,13 @@ use crate::reactor::{Hooks, Link, Session};
 use crate::transport::inproc::Binder;
 
 impl<P: Pattern> Core<P> {
-    /// Stores the socket's end of a new pipe, and becomes its owner.
-    pub(super) fn add_pipe(&self, mut end: PipeEnd, peer: Peer) -> usize {
+    /// Stores the socket's end of a new pipe, and becomes its owner. A socket that is closing has none of it and gives
+    /// the end back, for it would be closed only when the pipe is gone.
+    pub(super) fn add_pipe(&self, mut end: PipeEnd, peer: Peer) -> Result<usize, PipeEnd> {
         let mut state = self.state.lock();
+        if state.phase != Phase::Open {
+            return Err(end);
+        }
         // The key has to be known before the end can say whom to wake; nobody else touches the end meanwhile.
         let key = state.pipes.vacant_key();
         if let Some(owner) = self.myself.upgrade() {
@@ -25,7 +29,7 @@ impl<P: Pattern> Core<P> {
         }
         state.pipes.insert(end);
         state.peers.insert(key, peer);
-        key
+        Ok(key)
     }
 
     /// Stores the socket's end of a new pipe for a peer, if the pattern will have the peer; gives the end back if not.
@@ -35,10 +39,9 @@ impl<P: Pattern> Core<P> {
         peer: Peer,
         info: &Arc<PeerInfo>,
     ) -> Result<usize, (&'static str, PipeEnd)> {
-        if self.state.lock().phase != Phase::Open {
-            return Err(("the socket is closing", end));
-        }
-        let key = self.add_pipe(end, peer);
+        let key = self
+            .add_pipe(end, peer)
+            .map_err(|end| ("the socket is closing", end))?;
         match self.judge(key, info) {
             Ok(()) => Ok(key),
             Err(why) => {
@@ -85,6 +88,7 @@ impl<P: Pattern> Core<P> {
         info: &Arc<PeerInfo>,
     ) {
         let mut state = self.state.lock();
+        let inproc = session.is_none();
         // Another thread may have ended the session by now, and told us so before this.
         let alive = session.as_ref().is_none_or(|session| !session.is_ended());
         if let Some(peer) = state.peers.get_mut(&pipe).filter(|_| alive) {
@@ -104,9 +108,14 @@ impl<P: Pattern> Core<P> {
         // The pattern may have something to tell of the peer, or lets it be heard only now.
         let signals = state.tell_of_change();
         let aftermath = state.take_aftermath();
+        let closed = inproc && state.pipes.get_mut(pipe).is_some_and(|end| end.is_closed());
         drop(state);
         self.settle(aftermath);
         fire_signals(signals);
+        if closed {
+            // An inproc peer has said so before it was connected here, and will not say so again.
+            self.handle_closed_pipe(pipe, 0, None);
+        }
     }
 
     /// An inproc peer has taken the other end.
