@@ -137,7 +137,9 @@ impl XPubPattern {
                 self.relieved.push((other, undone.subscriber()));
             }
         }
-        if verbosity >= least {
+        // A manual application keeps account of each subscriber; here it is told of what one has lost with its
+        // connection.
+        if verbosity >= least || self.publisher.options().manual {
             self.notices.put(pipe, event(id, subscribe, topic));
         }
     }
@@ -368,6 +370,26 @@ mod tests {
         say(&mut far[0], true, "news");
         xpub.activate_read(keys[0], &mut pipes);
         assert_eq!(xpub.publisher.count(b"news"), 1);
+    }
+
+    #[test]
+    fn a_manual_application_hears_of_all_that_a_subscriber_has_lost() {
+        let (mut xpub, mut pipes, keys, _far) = xpub(2, Verbosity::Changes);
+        let mut options = Options::default();
+        options.topics.manual = true;
+        xpub.configure(&options);
+        for key in &keys {
+            let id = xpub.publisher.subscriber(*key).unwrap();
+            assert!(xpub.decide(id, true, b"shared", &mut pipes));
+        }
+        for key in keys {
+            let id = xpub.publisher.subscriber(key).unwrap();
+            xpub.disconnected(key, &mut pipes);
+            let mut place = None;
+            assert!(xpub.recv(&mut place, &mut pipes).is_some());
+            assert_eq!(place, Some(event(id, false, b"shared")));
+        }
+        assert_eq!(count(&mut xpub, &mut pipes), 0);
     }
 
     #[test]
