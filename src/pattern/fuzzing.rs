@@ -213,6 +213,11 @@ impl<P: Pattern> Peers<P> {
         (peer, frames, life)
     }
 
+    /// Tells whether who was there in some life still is.
+    fn is_there(&self, peer: usize, life: u64) -> bool {
+        self.live[peer] && self.life[peer] == life
+    }
+
     fn check_counts(&mut self) {
         for peer in 0..PEERS {
             let traffic = self.pipes.get_mut(self.keys[peer]).map(|end| end.traffic());
@@ -298,7 +303,8 @@ fn receive(peers: &mut Peers<RepPattern>) -> Option<Open> {
     let (peer, frames, life) = peers.take(pipe);
     let shape = shape(&frames);
     let expelled = std::mem::take(&mut peers.pipes.effects().expelled);
-    assert_eq!(!expelled.is_empty(), matches!(shape, Shape::Excess), "{frames:?}");
+    let blamed = matches!(shape, Shape::Excess) && peers.is_there(peer, life);
+    assert_eq!(!expelled.is_empty(), blamed, "{frames:?}");
     let Shape::Request(envelope, body) = shape else {
         assert!(place.is_none(), "{frames:?} was received as {place:?}");
         peers.discarded[peer] += 1;
@@ -321,7 +327,7 @@ fn model_of_reply(
     body: Message,
     replies: &[VecDeque<Message>],
 ) -> (Offer, Message) {
-    let there = peers.live[question.peer] && peers.life[question.peer] == question.life;
+    let there = peers.is_there(question.peer, question.life);
     let room = replies[question.peer].len() < HWM;
     let offer = match (there, room) {
         (true, true) => Offer::Taken,

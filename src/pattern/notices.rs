@@ -82,6 +82,8 @@ pub(super) struct Notices {
     changes: HashMap<Frame, (u64, bool)>,
     /// What each subscriber has to its account.
     pending: HashMap<SubscriberId, Pending>,
+    /// The bytes of what waits beside changes.
+    other_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -91,21 +93,30 @@ struct Pending {
 }
 
 impl Notices {
-    /// Puts in that a topic has its first subscriber or has lost its last one; it may cancel out what was to be told.
-    /// Tells whether it was put in.
-    pub(super) fn put_change(&mut self, pipe: usize, subscribe: bool, event: XPubEvent) -> bool {
+    /// Puts in that a topic has its first subscriber or has lost its last one. If that cancels out what was to be told,
+    /// neither is; then returns what was taken out.
+    pub(super) fn put_change(
+        &mut self,
+        pipe: usize,
+        subscribe: bool,
+        event: XPubEvent,
+    ) -> Option<(usize, XPubEvent)> {
         let (XPubEvent::Subscribe { topic, .. } | XPubEvent::Cancel { topic, .. }) = &event else {
-            return false;
+            return None;
         };
         if let Some((at, before)) = self.changes.get(topic).copied()
             && before != subscribe
         {
-            self.remove(at);
-            return false;
+            return self.remove(at);
         }
-        self.changes.insert(topic.clone(), (self.next, subscribe));
+        let before = self.changes.insert(topic.clone(), (self.next, subscribe));
+        let weight = event.weight();
         self.put(pipe, event);
-        true
+        if before.is_none() {
+            // Else the one before it is no change any more, and weighs the same.
+            self.other_bytes = self.other_bytes.saturating_sub(weight);
+        }
+        None
     }
 
     /// Puts in anything else.
@@ -113,6 +124,7 @@ impl Notices {
         let pending = self.pending.entry(event.subscriber()).or_default();
         pending.events += 1;
         pending.bytes += event.weight();
+        self.other_bytes += event.weight();
         self.events.insert(self.next, (pipe, event));
         self.next += 1;
     }
@@ -132,6 +144,11 @@ impl Notices {
         self.events.len().saturating_sub(self.changes.len())
     }
 
+    /// Tells whether as much waits beside changes as may.
+    pub(super) fn is_crowded(&self, events: usize, bytes: usize) -> bool {
+        self.others() >= events || self.other_bytes >= bytes
+    }
+
     /// Tells whether a subscriber has as much to its account as it may have.
     pub(super) fn is_full(&self, subscriber: SubscriberId, events: usize, bytes: usize) -> bool {
         let pending = self.pending.get(&subscriber).copied().unwrap_or_default();
@@ -144,6 +161,8 @@ impl Notices {
             && self.changes.get(topic).is_some_and(|(change, _)| *change == at)
         {
             self.changes.remove(topic);
+        } else {
+            self.other_bytes = self.other_bytes.saturating_sub(event.weight());
         }
         if let Some(pending) = self.pending.get_mut(&event.subscriber()) {
             pending.events = pending.events.saturating_sub(1);
@@ -195,6 +214,7 @@ mod tests {
                 }
                 let differ = there.symmetric_difference(&known).count();
                 prop_assert_eq!((notices.events.len(), notices.others()), (differ, 0));
+                prop_assert_eq!(notices.other_bytes, 0);
                 prop_assert_eq!(notices.is_full(SubscriberId::default(), differ + 1, usize::MAX), false);
             }
             prop_assert_eq!(notices.pending.is_empty(), notices.is_empty());

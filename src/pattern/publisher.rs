@@ -95,6 +95,8 @@ impl Publisher {
 
     /// A subscriber subscribes to a topic, or cancels that. One that goes past its limit is expelled.
     pub(super) fn change(&mut self, pipe: usize, subscribe: bool, topic: &[u8], pipes: &mut Pipes) -> Change {
+        // Be it one more to send to or one less to wait for: somebody may wait for that.
+        pipes.announce();
         if !subscribe {
             return self.index.cancel(pipe, topic);
         }
@@ -109,7 +111,6 @@ impl Publisher {
             None
         };
         let Some((what, got, limit)) = excess else {
-            pipes.announce();
             return change;
         };
         let wide = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);

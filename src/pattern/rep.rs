@@ -110,6 +110,12 @@ impl RepPattern {
         }
     }
 
+    /// Tells whether the peer that asked is still at the other end of its pipe.
+    fn is_here(&self, pipe: usize, epoch: u64) -> bool {
+        let asker = self.askers.get(&pipe);
+        asker.is_some_and(|asker| asker.live && asker.epoch == epoch)
+    }
+
     /// Finds to which connection the next message of a pipe belongs.
     fn next_epoch(&mut self, pipe: usize) -> u64 {
         match self.askers.get_mut(&pipe) {
@@ -179,8 +185,7 @@ impl Pattern for RepPattern {
         let Some((mut to, body)) = out.take() else {
             return Offer::Taken;
         };
-        let asker = self.askers.get(&to.pipe);
-        if !asker.is_some_and(|asker| asker.live && asker.epoch == to.epoch) {
+        if !self.is_here(to.pipe, to.epoch) {
             *out = Some((to, body));
             return Offer::Refused;
         }
@@ -214,7 +219,10 @@ impl Pattern for RepPattern {
             }
             Err(fault) => {
                 pipes.discard(pipe, &message);
-                if let Fault::Excess((what, got, limit)) = fault {
+                // Another peer at the same place has not deserved it.
+                if let Fault::Excess((what, got, limit)) = fault
+                    && self.is_here(pipe, epoch)
+                {
                     let (got, limit) = (got as u64, limit as u64);
                     pipes.expel(pipe, DisconnectReason::OverLimit { what, got, limit });
                 }
@@ -362,6 +370,22 @@ mod tests {
             let expelled = std::mem::take(&mut pipes.effects().expelled);
             assert!(matches!(expelled[..], [(_, DisconnectReason::OverLimit { .. })]));
         }
+    }
+
+    #[test]
+    fn an_envelope_beyond_all_measure_costs_the_next_peer_nothing() {
+        let mut rep = RepPattern::default();
+        let (mut pipes, keys, mut far) = pipes(1, 10, &mut rep);
+        let long = message(&[&"x".repeat(MAX_ENVELOPE_FRAME + 1), "", "body"]);
+        assert!(far[0].push(long.clone()).is_ok());
+        assert!(far[0].push(long).is_ok());
+        rep.disconnected(keys[0], &mut pipes);
+        let mut place = None;
+        assert!(rep.recv(&mut place, &mut pipes).is_some() && place.is_none());
+        rep.admit(keys[0], &PeerInfo::new(SocketType::Req), &mut pipes)
+            .unwrap();
+        assert_eq!(recv(&mut rep, &mut pipes), None);
+        assert!(pipes.effects().expelled.is_empty());
     }
 
     #[test]

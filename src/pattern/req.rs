@@ -54,7 +54,22 @@ struct Asked {
     ticket: Option<u64>,
     /// So many messages were in the pipe before: they answer something else.
     stale: u64,
-    lost: bool,
+    /// Once the peer is lost: how many messages in the pipe are still its own, and not of the next one.
+    lost: Option<u64>,
+}
+
+impl Asked {
+    /// Tells whether the next message of the pipe is of the peer that was asked.
+    fn is_next_its_own(&mut self) -> bool {
+        match &mut self.lost {
+            None => true,
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+        }
+    }
 }
 
 impl Default for ReqPattern {
@@ -136,12 +151,12 @@ impl ReqPattern {
         let mut place = None;
         let Some(pipe) = self.inbound.recv(&mut place, pipes) else {
             let pipe = asked.pipe;
-            self.asked.take_if(|asked| asked.lost)?;
+            self.asked.take_if(|asked| asked.lost.is_some())?;
             *received = Some(Heard::Lost);
             return Some(pipe);
         };
         let message = place?;
-        if asked.pipe == pipe {
+        if asked.pipe == pipe && asked.is_next_its_own() {
             if asked.stale > 0 {
                 asked.stale -= 1;
             } else if let Some(body) = unwrap(asked.id, &message) {
@@ -154,9 +169,10 @@ impl ReqPattern {
         Some(pipe)
     }
 
-    fn lose(&mut self, pipe: usize) {
+    /// The peer of a pipe is lost, and has left so many messages.
+    fn lose(&mut self, pipe: usize, left: u64) {
         if let Some(asked) = self.asked.as_mut().filter(|asked| asked.pipe == pipe) {
-            asked.lost = true;
+            asked.lost.get_or_insert(left);
         }
     }
 }
@@ -188,14 +204,15 @@ impl Pattern for ReqPattern {
     fn disconnected(&mut self, pipe: usize, pipes: &mut Pipes) {
         // A request that still waits in the pipe of an endpoint connected to goes out with the next connection.
         if pipes.is_abandoned(pipe) || pipes.queued(pipe) == 0 {
-            self.lose(pipe);
+            self.lose(pipe, pipes.unread(pipe));
         }
     }
 
     fn detach(&mut self, pipe: usize) {
         self.out.detach(pipe);
         self.inbound.detach(pipe);
-        self.lose(pipe);
+        // Nobody else will speak there.
+        self.lose(pipe, u64::MAX);
     }
 
     fn activate_read(&mut self, pipe: usize, _pipes: &mut Pipes) {
@@ -231,7 +248,7 @@ impl Pattern for ReqPattern {
                 id,
                 ticket,
                 stale: if pipe == next { stale } else { 0 },
-                lost: false,
+                lost: None,
             });
             return Offer::Taken;
         }
@@ -257,7 +274,7 @@ impl Pattern for ReqPattern {
     }
 
     fn can_recv(&mut self, pipes: &mut Pipes) -> bool {
-        self.asked.as_ref().is_none_or(|asked| asked.lost) || self.inbound.can_recv(pipes)
+        self.asked.as_ref().is_none_or(|asked| asked.lost.is_some()) || self.inbound.can_recv(pipes)
     }
 
     fn is_writable(&mut self, pipes: &mut Pipes) -> bool {
@@ -267,7 +284,7 @@ impl Pattern for ReqPattern {
 
     fn is_readable(&mut self, pipes: &mut Pipes) -> bool {
         let asked = self.asked.as_ref().filter(|asked| asked.ticket.is_none());
-        asked.is_some_and(|asked| asked.lost || self.inbound.can_recv(pipes))
+        asked.is_some_and(|asked| asked.lost.is_some() || self.inbound.can_recv(pipes))
     }
 }
 
@@ -392,6 +409,26 @@ mod tests {
         let _ = far[1].close();
         req.disconnected(keys[1], &mut all);
         assert_eq!(hear(&mut req, &mut all), reply("re: b"));
+    }
+
+    #[test]
+    fn the_next_peer_at_the_same_place_does_not_reply_for_a_lost_one() {
+        for (left, expected) in [
+            (None, Some(Heard::Lost)),
+            (Some(message(&["", "re: a"])), reply("re: a")),
+        ] {
+            let mut req = ReqPattern::default();
+            let (mut all, keys, mut far) = pipes(1, 10, &mut req);
+            assert_eq!(ask(&mut req, &mut all, "a", None), Offer::Taken);
+            assert_eq!(said(&mut far[0]).len(), 1);
+            left.into_iter()
+                .for_each(|reply| assert!(far[0].push(reply).is_ok()));
+            let _ = far[0].release();
+            req.disconnected(keys[0], &mut all);
+            let unasked = message(&["", "unasked"]);
+            say(&mut req, &mut all, (keys[0], &mut far[0]), unasked);
+            assert_eq!(hear(&mut req, &mut all), expected);
+        }
     }
 
     #[test]

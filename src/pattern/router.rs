@@ -87,7 +87,8 @@ impl RouterPattern {
             Some(id) if assigned || (info.routing_id.is_empty() && id.is_generated()) => id,
             former => {
                 let id = self.register(pipe, &info.routing_id, pipes)?;
-                if former.is_some_and(|former| former != id) {
+                // A pipe whose id was handed over has none.
+                if former.is_none_or(|former| former != id) {
                     // What did not go out is addressed to another peer.
                     pipes.withdraw(pipe);
                     self.outbound.activate(pipe);
@@ -122,25 +123,29 @@ impl RouterPattern {
                 return Err("the routing id is in use");
             }
             self.table.remove(other);
-            self.part(other, pipes, true);
-            pipes.expel(
-                other,
-                DisconnectReason::Rejected("another peer took over the routing id"),
-            );
+            if self.part(other, pipes, true) {
+                pipes.expel(
+                    other,
+                    DisconnectReason::Rejected("another peer took over the routing id"),
+                );
+            }
         }
         self.table.insert(pipe, announced.clone());
         Ok(announced.clone())
     }
 
-    /// A pipe has no peer any more; the notice waits until its messages are read, unless that is to be `now`.
-    fn part(&mut self, pipe: usize, pipes: &mut Pipes, now: bool) {
+    /// A pipe has no peer any more; the notice waits until its messages are read, unless that is to be `now`. Tells
+    /// whether it had one.
+    fn part(&mut self, pipe: usize, pipes: &mut Pipes, now: bool) -> bool {
         let Some(route) = self.routes.get_mut(&pipe) else {
-            return;
+            return false;
         };
         if !std::mem::replace(&mut route.live, false) {
-            return;
+            return false;
         }
-        let Some(id) = route.id.clone() else { return };
+        let Some(id) = route.id.clone() else {
+            return true;
+        };
         let earlier: u64 = route.former.iter().map(|(count, _)| count).sum();
         let unread = pipes.unread(pipe).saturating_sub(earlier);
         if now || unread == 0 {
@@ -148,6 +153,7 @@ impl RouterPattern {
         } else {
             route.former.push_back((unread, id));
         }
+        true
     }
 
     fn notify(&mut self, pipe: usize, event: RouterEvent, pipes: &mut Pipes) {
@@ -419,6 +425,28 @@ mod tests {
         assert_eq!((bodies(&mut far[0]).len(), bodies(&mut far[1]).len()), (0, 1));
         router.disconnected(keys[0], &mut pipes);
         assert_eq!(drain(&mut router, &mut pipes), ["-b", "-a", "+a"]);
+    }
+
+    #[test]
+    fn what_was_for_a_peer_whose_id_was_handed_over_is_not_for_the_next_at_its_place() {
+        let options = DialogueOptions {
+            handover: true,
+            ..DialogueOptions::default()
+        };
+        let (mut router, mut pipes, keys, mut far) = router(&["a", "b"], options);
+        router.disconnected(keys[0], &mut pipes);
+        assert_eq!(send(&mut router, &mut pipes, "a", "private"), Offer::Taken);
+        router.disconnected(keys[1], &mut pipes);
+        router.admit(keys[1], &peer("a"), &mut pipes).unwrap();
+        assert!(
+            pipes.effects().expelled.is_empty(),
+            "nobody is there to be sent away"
+        );
+        router.admit(keys[0], &peer("c"), &mut pipes).unwrap();
+        assert_eq!(bodies(&mut far[0]), Vec::<String>::new());
+        let traffic = pipes.get_mut(keys[0]).unwrap().traffic();
+        assert_eq!(traffic.dropped.of(DropReason::PeerGone), 1);
+        assert!(traffic.adds_up(), "{traffic:?}");
     }
 
     #[test]

@@ -26,6 +26,9 @@ const MAX_NOTICE_BYTES: usize = 1024 * 1024;
 /// that has asked for such notices and does not receive them.
 const MAX_OTHERS: usize = 65_536;
 
+/// Bytes of topics and messages in them: each that comes anew has a share of its own.
+const MAX_OTHER_BYTES: usize = 64 * 1024 * 1024;
+
 /// The state of an XPUB socket.
 #[derive(Debug, Default)]
 pub(crate) struct XPubPattern {
@@ -35,6 +38,9 @@ pub(crate) struct XPubPattern {
     clogged: HashSet<usize>,
     /// There are too many notices of all together.
     crowded: bool,
+    /// Pipes and their subscribers of whose notices one was undone by another subscriber's, and which may be read from
+    /// again.
+    relieved: Vec<(usize, SubscriberId)>,
 }
 
 impl XPubPattern {
@@ -61,7 +67,7 @@ impl XPubPattern {
     fn hear(&mut self, pipe: usize, pipes: &mut Pipes) {
         let mut place = None;
         while let Some(id) = self.publisher.subscriber(pipe) {
-            self.crowded |= self.notices.others() >= MAX_OTHERS;
+            self.look_for_crowd();
             if self.crowded || self.notices.is_full(id, MAX_NOTICES, MAX_NOTICE_BYTES) {
                 self.clogged.insert(pipe);
                 return;
@@ -84,11 +90,26 @@ impl XPubPattern {
         }
     }
 
-    /// A notice of a subscriber was received: reads on where there is room for more again.
+    /// Judges anew whether there are too many notices; once there were, half of them have to go first.
+    fn look_for_crowd(&mut self) {
+        let share = if self.crowded { 2 } else { 1 };
+        self.crowded = self
+            .notices
+            .is_crowded(MAX_OTHERS / share, MAX_OTHER_BYTES / share);
+    }
+
+    /// Reads on where others have made room.
+    fn relieve(&mut self, pipes: &mut Pipes) {
+        while let Some((pipe, id)) = self.relieved.pop() {
+            self.unclog(pipe, id, pipes);
+        }
+    }
+
+    /// A notice of a subscriber was received, or undone: reads on where there is room for more again.
     fn unclog(&mut self, pipe: usize, id: SubscriberId, pipes: &mut Pipes) {
         if self.crowded {
-            if self.notices.others() <= MAX_OTHERS / 2 {
-                self.crowded = false;
+            self.look_for_crowd();
+            if !self.crowded {
                 let all = std::mem::take(&mut self.clogged);
                 all.into_iter().for_each(|pipe| self.hear(pipe, pipes));
             }
@@ -103,25 +124,22 @@ impl XPubPattern {
     fn note(&mut self, pipe: usize, id: SubscriberId, topic: &[u8], change: Change) {
         let verbosity = self.publisher.options().verbosity;
         let (subscribe, least) = match change {
-            Change::First => {
-                let put = self.notices.put_change(pipe, true, event(id, true, topic));
-                if put {
-                    return;
-                }
-                // The topic was there when the application last heard of it; the subscriber is new.
-                (true, Verbosity::Subscriptions)
-            }
-            Change::Last => {
-                let put = self.notices.put_change(pipe, false, event(id, false, topic));
-                if put {
-                    return;
-                }
-                (false, Verbosity::All)
-            }
-            Change::Another | Change::Duplicate => (true, Verbosity::Subscriptions),
-            Change::Left | Change::Unmatched => (false, Verbosity::All),
+            // If it is undone, the topic was there when the application last heard of it; the subscriber is new.
+            Change::First | Change::Another | Change::Duplicate => (true, Verbosity::Subscriptions),
+            Change::Last | Change::Left | Change::Unmatched => (false, Verbosity::All),
         };
-        if verbosity >= least {
+        if matches!(change, Change::First | Change::Last) {
+            let undone = self
+                .notices
+                .put_change(pipe, subscribe, event(id, subscribe, topic));
+            let Some((other, undone)) = undone else { return };
+            if self.clogged.contains(&other) {
+                self.relieved.push((other, undone.subscriber()));
+            }
+        }
+        // A manual application keeps account of each subscriber; here it is told of what one has lost with its
+        // connection.
+        if verbosity >= least || self.publisher.options().manual {
             self.notices.put(pipe, event(id, subscribe, topic));
         }
     }
@@ -147,7 +165,7 @@ impl XPubPattern {
             changes.push((Frame::copy_from_slice(topic), change));
         });
         for (topic, change) in changes {
-            if change == Change::Last || self.notices.others() < MAX_OTHERS {
+            if change == Change::Last || !self.notices.is_crowded(MAX_OTHERS, MAX_OTHER_BYTES) {
                 self.note(pipe, id, &topic, change);
             } else if let Some(pipes) = &mut pipes {
                 pipes.tally().notices_dropped += 1;
@@ -181,11 +199,13 @@ impl Pattern for XPubPattern {
     fn connected(&mut self, pipe: usize, _info: &PeerInfo, pipes: &mut Pipes) {
         self.publisher.connected(pipe, pipes);
         self.hear(pipe, pipes);
+        self.relieve(pipes);
     }
 
     fn disconnected(&mut self, pipe: usize, pipes: &mut Pipes) {
         self.hear(pipe, pipes);
         self.forget(pipe, pipes);
+        self.relieve(pipes);
     }
 
     fn detach(&mut self, pipe: usize) {
@@ -195,6 +215,7 @@ impl Pattern for XPubPattern {
     fn activate_read(&mut self, pipe: usize, pipes: &mut Pipes) {
         if !self.clogged.contains(&pipe) {
             self.hear(pipe, pipes);
+            self.relieve(pipes);
         }
     }
 
@@ -209,6 +230,7 @@ impl Pattern for XPubPattern {
         let (pipe, event) = self.notices.pop()?;
         if !self.clogged.is_empty() {
             self.unclog(pipe, event.subscriber(), pipes);
+            self.relieve(pipes);
         }
         *received = Some(event);
         Some(pipe)
@@ -279,18 +301,22 @@ mod tests {
         assert_eq!((xpub.publisher.topics(), count(&mut xpub, &mut pipes)), (0, 0));
     }
 
+    /// One of two subscribers stays, so that what the other wants and leaves, again and again, are no changes.
+    fn crowd(xpub: &mut XPubPattern, pipes: &mut Pipes, keys: &[usize], far: &mut [PipeEnd]) {
+        (0..900).for_each(|at| say(&mut far[1], true, &at.to_string()));
+        xpub.activate_read(keys[1], pipes);
+        for _ in 0..200 {
+            (0..900).for_each(|at| say(&mut far[0], true, &at.to_string()));
+            xpub.activate_read(keys[0], pipes);
+            xpub.disconnected(keys[0], pipes);
+            xpub.connected(keys[0], &PeerInfo::new(SocketType::Sub), pipes);
+        }
+    }
+
     #[test]
     fn an_application_that_takes_nothing_has_all_subscribers_wait() {
         let (mut xpub, mut pipes, keys, mut far) = xpub(2, Verbosity::All);
-        // Somebody stays, so that what the other wants and leaves are no changes.
-        (0..900).for_each(|at| say(&mut far[1], true, &at.to_string()));
-        xpub.activate_read(keys[1], &mut pipes);
-        for _ in 0..200 {
-            (0..900).for_each(|at| say(&mut far[0], true, &at.to_string()));
-            xpub.activate_read(keys[0], &mut pipes);
-            xpub.disconnected(keys[0], &mut pipes);
-            xpub.connected(keys[0], &PeerInfo::new(SocketType::Sub), &mut pipes);
-        }
+        crowd(&mut xpub, &mut pipes, &keys, &mut far);
         assert!(xpub.crowded && xpub.notices.others() <= MAX_OTHERS);
         assert!(pipes.tally().notices_dropped > 0);
         say(&mut far[0], true, "at last");
@@ -298,6 +324,72 @@ mod tests {
         assert_eq!(xpub.publisher.count(b"at last"), 0);
         count(&mut xpub, &mut pipes);
         assert_eq!(xpub.publisher.count(b"at last"), 1);
+    }
+
+    #[test]
+    fn a_subscriber_whose_notices_were_undone_by_another_is_read_from_again() {
+        let (mut xpub, mut pipes, keys, mut far) = xpub(2, Verbosity::Changes);
+        let topics = || (0..MAX_NOTICES).map(|at| at.to_string());
+        topics().for_each(|topic| say(&mut far[0], true, &topic));
+        xpub.activate_read(keys[0], &mut pipes);
+        assert_eq!(count(&mut xpub, &mut pipes), MAX_NOTICES);
+        topics().for_each(|topic| say(&mut far[0], false, &topic));
+        say(&mut far[0], true, "more");
+        xpub.activate_read(keys[0], &mut pipes);
+        assert_eq!(xpub.publisher.count(b"more"), 0, "its share is used up");
+        topics().for_each(|topic| say(&mut far[1], true, &topic));
+        xpub.activate_read(keys[1], &mut pipes);
+        assert_eq!(xpub.publisher.count(b"more"), 1);
+        assert_eq!(count(&mut xpub, &mut pipes), 1);
+    }
+
+    #[test]
+    fn subscribers_are_read_from_again_although_those_that_crowded_out_all_others_have_left() {
+        let (mut xpub, mut pipes, keys, mut far) = xpub(2, Verbosity::All);
+        crowd(&mut xpub, &mut pipes, &keys, &mut far);
+        xpub.disconnected(keys[0], &mut pipes);
+        xpub.disconnected(keys[1], &mut pipes);
+        count(&mut xpub, &mut pipes);
+        xpub.connected(keys[0], &PeerInfo::new(SocketType::Sub), &mut pipes);
+        say(&mut far[0], true, "news");
+        xpub.activate_read(keys[0], &mut pipes);
+        assert_eq!(xpub.publisher.count(b"news"), 1);
+    }
+
+    #[test]
+    fn large_messages_that_nobody_takes_do_not_fill_the_memory() {
+        let (mut xpub, mut pipes, keys, mut far) = xpub(1, Verbosity::Changes);
+        for _ in 0..300 {
+            assert!(far[0].push(Message::from(vec![b'x'; MAX_NOTICE_BYTES])).is_ok());
+            xpub.activate_read(keys[0], &mut pipes);
+            xpub.disconnected(keys[0], &mut pipes);
+            xpub.connected(keys[0], &PeerInfo::new(SocketType::Sub), &mut pipes);
+        }
+        assert!(count(&mut xpub, &mut pipes) * MAX_NOTICE_BYTES <= MAX_OTHER_BYTES + MAX_NOTICE_BYTES);
+        assert!(pipes.get_mut(keys[0]).unwrap().traffic().discarded > 0);
+        say(&mut far[0], true, "news");
+        xpub.activate_read(keys[0], &mut pipes);
+        assert_eq!(xpub.publisher.count(b"news"), 1);
+    }
+
+    #[test]
+    fn a_manual_application_hears_of_all_that_a_subscriber_has_lost() {
+        let (mut xpub, mut pipes, keys, _far) = xpub(2, Verbosity::Changes);
+        let mut options = Options::default();
+        options.topics.manual = true;
+        xpub.configure(&options);
+        for key in &keys {
+            let id = xpub.publisher.subscriber(*key).unwrap();
+            assert!(xpub.decide(id, true, b"shared", &mut pipes));
+        }
+        for key in keys {
+            let id = xpub.publisher.subscriber(key).unwrap();
+            xpub.disconnected(key, &mut pipes);
+            let mut place = None;
+            assert!(xpub.recv(&mut place, &mut pipes).is_some());
+            assert_eq!(place, Some(event(id, false, b"shared")));
+        }
+        assert_eq!(count(&mut xpub, &mut pipes), 0);
     }
 
     #[test]

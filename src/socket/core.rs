@@ -444,17 +444,20 @@ impl<P: Pattern> State<P> {
             expelled,
             announced,
         } = std::mem::take(self.pipes.effects());
-        for key in finished {
-            if self.peers.get(&key).is_some_and(|peer| peer.gone) {
-                self.remove_pipe(key);
-            }
-        }
         let mut aftermath = Aftermath {
             wakes,
             ..Aftermath::default()
         };
+        for key in finished {
+            if self.peers.get(&key).is_some_and(|peer| peer.gone) {
+                self.remove_pipe(key);
+                // Another pipe may have been waiting for this one to go.
+                aftermath.signals.extend(self.next_sender());
+            }
+        }
         if announced {
             aftermath.signals.extend(self.watchers.tell_all());
+            aftermath.signals.extend(self.stranded_senders());
         }
         for (key, reason) in expelled {
             self.expel(key, reason, &mut aftermath);
@@ -486,9 +489,7 @@ impl<P: Pattern> State<P> {
         }
         self.pattern.disconnected(key, &mut self.pipes);
         self.remove_inproc_pipe(key);
-        aftermath.signals.extend(self.watchers.tell_all());
-        aftermath.signals.extend(self.next_receiver());
-        aftermath.signals.extend(self.stranded_senders());
+        aftermath.signals.extend(self.tell_of_change());
     }
 
     /// Chooses who may receive next, if there is anything to receive.
@@ -514,6 +515,15 @@ impl<P: Pattern> State<P> {
         } else {
             Vec::new()
         }
+    }
+
+    /// Chooses those to whom it matters that a peer came or went.
+    pub(super) fn tell_of_change(&mut self) -> Vec<Signal> {
+        let mut signals = self.watchers.tell_all();
+        signals.extend(self.next_sender());
+        signals.extend(self.next_receiver());
+        signals.extend(self.stranded_senders());
+        signals
     }
 
     pub(super) fn connected_peers(&self) -> usize {

@@ -74,9 +74,6 @@ impl<P: Pattern> Core<P> {
         if endpoint.is_wildcard() {
             return Err(ConnectError::Wildcard(endpoint));
         }
-        if self.state.lock().phase != Phase::Open {
-            return Err(ConnectError::Closed);
-        }
         if let Endpoint::Inproc(name) = &endpoint {
             return self.connect_inproc(name, known_as);
         }
@@ -92,12 +89,16 @@ impl<P: Pattern> Core<P> {
         } else {
             let (near, end) = pipe::pair(self.pipe_limits());
             let pipe = self.add_pipe(near, Peer::new(endpoint.clone()));
+            let pipe = pipe.map_err(|_| ConnectError::Closed)?;
             self.name_pipe(pipe, known_as)?;
             self.attach_pipe(pipe);
             Some(Link { pipe, end })
         };
         let pipe = link.as_ref().map(|link| link.pipe);
-        let dialer = Dialer::connect(reactor, &config, &endpoint, link).map_err(failed)?;
+        let dialer = Dialer::connect(reactor, &config, &endpoint, link).map_err(|source| {
+            pipe.inspect(|pipe| self.state.lock().remove_pipe(*pipe));
+            failed(source)
+        })?;
         match self.add_endpoint(Attachment::Dialer { dialer, pipe }) {
             Ok(()) => Ok(()),
             Err(unused) => {
@@ -122,6 +123,7 @@ impl<P: Pattern> Core<P> {
         let endpoint = Endpoint::Inproc(name.to_owned());
         let (near, end) = pipe::pair(self.pipe_limits());
         let pipe = self.add_pipe(near, Peer::new(endpoint.clone()));
+        let pipe = pipe.map_err(|_| ConnectError::Closed)?;
         let named = known_as.is_some();
         self.name_pipe(pipe, known_as)?;
         if named || !self.options.immediate {
@@ -143,9 +145,11 @@ impl<P: Pattern> Core<P> {
         };
         let refusal = match self.context.names.connect(name, waiting) {
             Ok(()) => {
-                return self
-                    .add_endpoint(Attachment::InprocPipe { endpoint, pipe })
-                    .map_err(|_| ConnectError::Closed);
+                let added = self.add_endpoint(Attachment::InprocPipe { endpoint, pipe });
+                return added.map_err(|unused| {
+                    self.leave(&unused);
+                    ConnectError::Closed
+                });
             }
             Err(refusal) => refusal,
         };
@@ -208,8 +212,7 @@ impl<P: Pattern> Core<P> {
             }
             (_, Some(end)) => [end.finish(), None, None],
         };
-        let mut signals = state.stranded_senders();
-        signals.extend(state.next_receiver());
+        let signals = state.tell_of_change();
         drop(state);
         pipe::fire_all(wakes.into_iter().flatten());
         fire_signals(signals);
@@ -234,5 +237,66 @@ impl<P: Pattern> Core<P> {
         }
         let at = state.endpoints.iter().position(is_wanted);
         Ok(at.map(|at| state.endpoints.remove(at)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::{PeerInfo, SocketType};
+    use crate::pipe::{PipeEnd, PipeLimits};
+    use crate::transport::inproc::Binder;
+    use crate::{Context, Pair, Push};
+
+    /// A socket that is closed by another thread just after it has taken a peer.
+    struct Closing(PipeLimits);
+
+    impl Binder for Closing {
+        fn info(&self) -> Arc<PeerInfo> {
+            Arc::new(PeerInfo::new(SocketType::Pair))
+        }
+
+        fn adopt(&self, _: &str, mut end: PipeEnd, _: &Arc<PeerInfo>) -> Result<(), (&'static str, PipeEnd)> {
+            pipe::fire_all(end.close().into_iter().flatten());
+            Ok(())
+        }
+
+        fn limits(&self) -> PipeLimits {
+            self.0
+        }
+    }
+
+    #[test]
+    fn an_inproc_peer_that_is_gone_before_it_is_known_is_gone() {
+        let context = Context::new(1);
+        let pair = Pair::builder().context(&context).build();
+        let binder: Arc<dyn Binder> = Arc::new(Closing(pair.0.0.pipe_limits()));
+        assert!(context.shared().names.bind("closing", &binder));
+        pair.connect("inproc://closing").unwrap();
+        assert_eq!(pair.stats().peers.len(), 0);
+        let next = Pair::builder().context(&context).build();
+        next.bind("inproc://open").unwrap();
+        pair.connect("inproc://open").unwrap();
+        pair.send("hello").unwrap();
+        assert_eq!(next.recv().unwrap(), "hello");
+    }
+
+    #[test]
+    fn a_socket_that_is_closing_takes_no_pipe() {
+        let push = Push::new();
+        let handle = push.clone();
+        push.close();
+        let core = &handle.0.0;
+        let (near, _far) = pipe::pair(core.pipe_limits());
+        let endpoint: Endpoint = "inproc://late".parse().unwrap();
+        assert!(core.add_pipe(near, Peer::new(endpoint)).is_err());
+        assert!(matches!(
+            handle.connect("inproc://late"),
+            Err(ConnectError::Closed)
+        ));
+        assert!(matches!(
+            handle.connect("tcp://127.0.0.1:1"),
+            Err(ConnectError::Closed)
+        ));
     }
 }

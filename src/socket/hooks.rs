@@ -15,9 +15,13 @@ use crate::reactor::{Hooks, Link, Session};
 use crate::transport::inproc::Binder;
 
 impl<P: Pattern> Core<P> {
-    /// Stores the socket's end of a new pipe, and becomes its owner.
-    pub(super) fn add_pipe(&self, mut end: PipeEnd, peer: Peer) -> usize {
+    /// Stores the socket's end of a new pipe, and becomes its owner. A socket that is closing has none of it and gives
+    /// the end back, for it would be closed only when the pipe is gone.
+    pub(super) fn add_pipe(&self, mut end: PipeEnd, peer: Peer) -> Result<usize, PipeEnd> {
         let mut state = self.state.lock();
+        if state.phase != Phase::Open {
+            return Err(end);
+        }
         // The key has to be known before the end can say whom to wake; nobody else touches the end meanwhile.
         let key = state.pipes.vacant_key();
         if let Some(owner) = self.myself.upgrade() {
@@ -25,7 +29,7 @@ impl<P: Pattern> Core<P> {
         }
         state.pipes.insert(end);
         state.peers.insert(key, peer);
-        key
+        Ok(key)
     }
 
     /// Stores the socket's end of a new pipe for a peer, if the pattern will have the peer; gives the end back if not.
@@ -35,10 +39,9 @@ impl<P: Pattern> Core<P> {
         peer: Peer,
         info: &Arc<PeerInfo>,
     ) -> Result<usize, (&'static str, PipeEnd)> {
-        if self.state.lock().phase != Phase::Open {
-            return Err(("the socket is closing", end));
-        }
-        let key = self.add_pipe(end, peer);
+        let key = self
+            .add_pipe(end, peer)
+            .map_err(|end| ("the socket is closing", end))?;
         match self.judge(key, info) {
             Ok(()) => Ok(key),
             Err(why) => {
@@ -72,7 +75,7 @@ impl<P: Pattern> Core<P> {
     pub(super) fn attach_pipe(&self, pipe: usize) {
         let mut state = self.state.lock();
         state.attach(pipe);
-        let signals = state.next_of_both();
+        let signals = state.tell_of_change();
         drop(state);
         fire_signals(signals);
     }
@@ -85,9 +88,9 @@ impl<P: Pattern> Core<P> {
         info: &Arc<PeerInfo>,
     ) {
         let mut state = self.state.lock();
+        let inproc = session.is_none();
         // Another thread may have ended the session by now, and told us so before this.
         let alive = session.as_ref().is_none_or(|session| !session.is_ended());
-        let mut signals = Vec::new();
         if let Some(peer) = state.peers.get_mut(&pipe).filter(|_| alive) {
             peer.connected = true;
             peer.connections += 1;
@@ -101,15 +104,18 @@ impl<P: Pattern> Core<P> {
             if let Some(reason) = doomed {
                 pipes.expel(pipe, reason);
             }
-            // The pattern may have something to tell of the peer, or lets it be heard only now.
-            signals = state.next_of_both();
-            signals.extend(state.stranded_senders());
         }
-        signals.extend(state.watchers.tell_all());
+        // The pattern may have something to tell of the peer, or lets it be heard only now.
+        let signals = state.tell_of_change();
         let aftermath = state.take_aftermath();
+        let closed = inproc && state.pipes.get_mut(pipe).is_some_and(|end| end.is_closed());
         drop(state);
         self.settle(aftermath);
         fire_signals(signals);
+        if closed {
+            // An inproc peer has said so before it was connected here, and will not say so again.
+            self.handle_closed_pipe(pipe, 0, None);
+        }
     }
 
     /// An inproc peer has taken the other end.
@@ -156,14 +162,6 @@ impl<P: Pattern> State<P> {
         }
     }
 
-    /// Chooses who may send and who may receive next, if they can.
-    fn next_of_both(&mut self) -> Vec<Signal> {
-        [self.next_sender(), self.next_receiver()]
-            .into_iter()
-            .flatten()
-            .collect()
-    }
-
     fn close_pipe(&mut self, pipe: usize, in_doubt: u64) -> Vec<Signal> {
         let Some(peer) = self.peers.get_mut(&pipe) else {
             return Vec::new();
@@ -180,10 +178,7 @@ impl<P: Pattern> State<P> {
         } else {
             self.remove_pipe(pipe);
         }
-        let mut signals = self.watchers.tell_all();
-        signals.extend(self.next_receiver());
-        signals.extend(self.stranded_senders());
-        signals
+        self.tell_of_change()
     }
 }
 
@@ -223,9 +218,7 @@ impl<P: Pattern> Hooks for Core<P> {
         let published = state.pipes.get_mut(pipe).and_then(PipeEnd::publish);
         let State { pattern, pipes, .. } = &mut *state;
         pattern.disconnected(pipe, pipes);
-        let mut signals = state.watchers.tell_all();
-        signals.extend(state.next_receiver());
-        signals.extend(state.stranded_senders());
+        let signals = state.tell_of_change();
         let aftermath = state.take_aftermath();
         drop(state);
         event.into_iter().for_each(|event| self.emit(event));

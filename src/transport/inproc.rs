@@ -67,10 +67,8 @@ impl Names {
         let before = table.insert(name.to_owned(), Entry::Bound(Arc::downgrade(binder)));
         drop(table);
         if let Some(Entry::Awaited(all)) = before {
-            for waiting in all {
-                // A waiting socket of the wrong type is refused as it would be over tcp: its pipe just closes.
-                let _ = introduce(name, binder, waiting);
-            }
+            all.into_iter()
+                .for_each(|waiting| introduce(name, binder, waiting));
         }
         true
     }
@@ -105,7 +103,12 @@ impl Names {
         };
         if let Some(binder) = bound {
             drop(table);
-            return introduce(name, &binder, waiting);
+            let theirs = binder.info().socket_type;
+            if !waiting.info.socket_type.talks_to(theirs) {
+                return Err(Refusal::Incompatible(theirs));
+            }
+            introduce(name, &binder, waiting);
+            return Ok(());
         }
         match table
             .entry(name.to_owned())
@@ -125,35 +128,26 @@ impl Names {
     }
 }
 
-/// Joins a waiting end with a binder. If the binder is closing, the end closes, as if the binder had closed later.
-fn introduce(name: &str, binder: &Arc<dyn Binder>, mut waiting: Waiting) -> Result<(), Refusal> {
+/// Joins a waiting end with a binder. If the binder will not have it, or is closing, the end closes.
+fn introduce(name: &str, binder: &Arc<dyn Binder>, mut waiting: Waiting) {
     if waiting.end.is_closed() {
         // Who waited has left meanwhile.
-        return Ok(());
+        return;
     }
-    let (ours, theirs) = (waiting.info.socket_type, binder.info().socket_type);
-    let wakes = if ours.talks_to(theirs) {
-        let joined = waiting.end.join_limits(binder.limits());
-        let closed = match binder.adopt(name, waiting.end, &waiting.info) {
-            Ok(()) => {
-                (waiting.accepted)(Ok(binder.info()));
-                [None, None, None]
-            }
-            Err((why, mut end)) => {
-                let wakes = end.close();
-                (waiting.accepted)(Err(why));
-                wakes
-            }
-        };
-        crate::pipe::fire_all(joined.into_iter().flatten());
-        closed
+    let theirs = binder.info();
+    let mut wakes = Vec::new();
+    let adopted = if waiting.info.socket_type.talks_to(theirs.socket_type) {
+        wakes.extend(waiting.end.join_limits(binder.limits()).into_iter().flatten());
+        binder.adopt(name, waiting.end, &waiting.info)
     } else {
-        waiting.end.close()
+        Err(("the types of the sockets do not go together", waiting.end))
     };
-    crate::pipe::fire_all(wakes.into_iter().flatten());
-    if ours.talks_to(theirs) {
-        Ok(())
-    } else {
-        Err(Refusal::Incompatible(theirs))
+    match adopted {
+        Ok(()) => (waiting.accepted)(Ok(theirs)),
+        Err((why, mut end)) => {
+            wakes.extend(end.close().into_iter().flatten());
+            (waiting.accepted)(Err(why));
+        }
     }
+    crate::pipe::fire_all(wakes);
 }

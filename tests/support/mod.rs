@@ -5,6 +5,7 @@
 mod child;
 mod honest;
 mod raw;
+mod waiting;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use aqueduct::{DisconnectReason, Endpoint, Event, Message, Monitor, Pull, Push};
 pub(crate) use child::{ChildTest, end_with_parent, is_child};
 pub(crate) use honest::HonestPair;
 pub(crate) use raw::{GREETING, RawListener, RawPeer, command, frame, ready, ready_of};
+pub(crate) use waiting::wait_before;
 
 /// How long a test waits for what must happen. It is never reached unless something is broken.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
