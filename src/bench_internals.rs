@@ -1,12 +1,13 @@
-//! The parts that `benches/micro` measures one by one; not part of the library.
+//! The parts that `benches/micro` and `benches/guards` measure one by one; not part of the library.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::options::Options;
 use crate::pattern::subscriptions::{Matched, Subscribers};
-use crate::pipe::{Limits, PipeEnd, PipeLimits, Wakes, pair};
+use crate::pipe::{Limits, PipeEnd, PipeLimits, WakeReader, Wakes, pair};
 use crate::queue::Queue;
+use crate::reactor;
 use crate::zmtp::{Batch, Config, Connection, Room};
 use crate::{Message, SocketType};
 
@@ -135,6 +136,135 @@ impl Pipe {
     pub fn pop(&mut self) -> Option<Message> {
         // Nobody owns the ends, so nobody is to be woken.
         self.reader.pop(&mut Wakes::new())
+    }
+}
+
+/// A pipe during a burst, from the socket that stages messages to the bytes that its session writes.
+pub struct Burst {
+    writer: PipeEnd,
+    reader: PipeEnd,
+    batch: Batch,
+}
+
+impl std::fmt::Debug for Burst {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Burst").finish_non_exhaustive()
+    }
+}
+
+impl Burst {
+    /// Makes a pipe with default limits whose reader lets `bytes` gather.
+    #[must_use]
+    pub fn new(bytes: u64) -> Self {
+        let options = Options::default();
+        let (writer, mut reader) = pair(PipeLimits {
+            send: Limits::new(options.send_hwm, options.send_hwm_bytes),
+            recv: Limits::new(options.recv_hwm, options.recv_hwm_bytes),
+        });
+        reader.set_sleep(WakeReader::AtBytes(bytes));
+        let mut burst = Self {
+            writer,
+            reader,
+            batch: Batch::new(),
+        };
+        burst.take();
+        burst
+    }
+
+    /// Sends one message; tells whether there was room.
+    #[inline]
+    pub fn send(&mut self, message: Message) -> bool {
+        self.writer.send(&mut Some(message)).is_ok()
+    }
+
+    /// Takes all that has gathered, as bytes to be written; returns how many messages that are.
+    pub fn take(&mut self) -> u64 {
+        // Nobody owns the ends, so nobody is to be woken.
+        drop(self.writer.publish());
+        let (mut wakes, mut messages) = (Wakes::new(), 0);
+        loop {
+            let batch = &mut self.batch;
+            let count = self.reader.pop_run(usize::MAX, |run| batch.put(run), &mut wakes);
+            if count == 0 {
+                break;
+            }
+            messages += count;
+        }
+        drop(self.reader.release());
+        self.batch.clear();
+        messages
+    }
+}
+
+/// The timers of a reactor.
+#[derive(Debug)]
+pub struct Timers {
+    timers: reactor::Timers,
+    armed: Vec<Option<Instant>>,
+    start: Instant,
+}
+
+impl Timers {
+    /// Makes timers for some sources, each a millisecond after the other.
+    #[must_use]
+    pub fn armed(sources: usize) -> Self {
+        let mut timers = Self {
+            timers: reactor::Timers::default(),
+            armed: vec![None; sources],
+            start: Instant::now(),
+        };
+        for (source, after) in (0..sources).zip(1..) {
+            timers.arm(source, after);
+        }
+        timers
+    }
+
+    /// Sets or moves the timer of a source, to so many milliseconds after the start.
+    #[inline]
+    pub fn arm(&mut self, source: usize, after: u64) {
+        let deadline = self.start + Duration::from_millis(after);
+        if let Some(armed) = self.armed.get_mut(source) {
+            self.timers.arm(source, armed, deadline);
+        }
+    }
+
+    /// Takes a timer that is due by then.
+    #[inline]
+    pub fn pop_due(&mut self, after: u64) -> Option<usize> {
+        let source = self.timers.pop_due(self.start + Duration::from_millis(after))?;
+        if let Some(armed) = self.armed.get_mut(source) {
+            *armed = None;
+        }
+        Some(source)
+    }
+}
+
+/// A thread that waits, and is told before it sleeps.
+pub struct Waiter(Arc<reactor::Waiter>);
+
+impl std::fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Waiter").finish_non_exhaustive()
+    }
+}
+
+impl Waiter {
+    /// The waiter of the calling thread.
+    #[must_use]
+    pub fn current() -> Self {
+        Self(reactor::Waiter::current())
+    }
+
+    /// Tells the thread to look again.
+    #[inline]
+    pub fn notify(&self) {
+        self.0.notify();
+    }
+
+    /// Waits until told.
+    #[inline]
+    pub fn park(&self) {
+        self.0.park(None);
     }
 }
 
