@@ -197,6 +197,20 @@ impl<P: Pattern> Core<P> {
         self.finish_send(state, offer)
     }
 
+    /// Sends messages out of their places, as many as can be sent now; returns how many, and why it stopped.
+    pub(super) fn try_send_batch(&self, batch: &mut [Option<P::Out>]) -> (usize, Result<(), Unsent>) {
+        let mut state = self.state.lock();
+        let (mut sent, mut offer) = (0, Some(Offer::Taken));
+        for out in batch {
+            offer = state.send(out);
+            if offer != Some(Offer::Taken) {
+                break;
+            }
+            sent += 1;
+        }
+        (sent, self.finish_send(state, offer))
+    }
+
     /// What an attempt to send has to do beside, in most cases nothing.
     #[inline(never)]
     fn finish_send(
@@ -236,6 +250,21 @@ impl<P: Pattern> Core<P> {
             return Ok(from);
         }
         self.finish_recv(state, from)
+    }
+
+    /// Receives at most so many messages to a list that has room for them; fails if there were fewer.
+    pub(super) fn try_recv_batch(&self, into: &mut Vec<P::In>, count: usize) -> Result<(), TryRecvError> {
+        let mut state = self.state.lock();
+        let mut from = Some(0);
+        for _ in 0..count {
+            let mut received = None;
+            from = state.recv(&mut received);
+            if from.is_none() {
+                break;
+            }
+            into.extend(received);
+        }
+        self.finish_recv(state, from).map(|_| ())
     }
 
     /// The same, with what is known of the peer that it came from.

@@ -445,6 +445,7 @@ macro_rules! send_verbs {
             }
         }
 
+        $crate::socket::batch::send_many_verbs!($socket);
         #[cfg(feature = "futures")]
         $crate::socket::streams::message_sink!($socket);
     };
@@ -587,6 +588,7 @@ macro_rules! recv_verbs {
             }
         }
 
+        $crate::socket::batch::recv_many_verbs!($socket => $received, $name);
         $crate::socket::callback::message_callback!($socket => $received, $name);
         #[cfg(feature = "futures")]
         $crate::socket::streams::message_stream!($socket => $received, $name);
