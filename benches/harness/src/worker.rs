@@ -20,6 +20,8 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     match role.as_str() {
         "idle" => return idle::clients(arguments),
         "fair" => return fair::clients(arguments),
+        "publisher" => return crowd::publisher(arguments),
+        "router" => return crowd::router(arguments),
         "subscribers" => return crowd::subscribers(arguments),
         "dealers" => return crowd::dealers(arguments),
         _ => {}
