@@ -419,7 +419,11 @@ macro_rules! send_verbs {
             pub fn send(&self, message: impl Into<$crate::Message>) -> Result<(), $crate::SendError> {
                 let (core, mut message) = (&self.0.0, $crate::socket::verbs::outgoing(message));
                 let sent = core.send(&mut message, core.options.send_timeout);
-                $crate::socket::verbs::take_back(sent, &mut message, $crate::socket::core::Unsent::into_send_error)
+                $crate::socket::verbs::take_back(
+                    sent,
+                    &mut message,
+                    $crate::socket::core::Unsent::into_send_error,
+                )
             }
 
             /// Sends a message if a peer can take it now.
@@ -430,7 +434,11 @@ macro_rules! send_verbs {
             pub fn try_send(&self, message: impl Into<$crate::Message>) -> Result<(), $crate::TrySendError> {
                 let mut message = $crate::socket::verbs::outgoing(message);
                 let sent = self.0.0.try_send(&mut message);
-                $crate::socket::verbs::take_back(sent, &mut message, $crate::socket::core::Unsent::into_try_send_error)
+                $crate::socket::verbs::take_back(
+                    sent,
+                    &mut message,
+                    $crate::socket::core::Unsent::into_try_send_error,
+                )
             }
 
             /// Sends a message; waits at most this long while no peer can take it.
@@ -445,7 +453,11 @@ macro_rules! send_verbs {
             ) -> Result<(), $crate::SendError> {
                 let mut message = $crate::socket::verbs::outgoing(message);
                 let sent = self.0.0.send(&mut message, Some(timeout));
-                $crate::socket::verbs::take_back(sent, &mut message, $crate::socket::core::Unsent::into_send_error)
+                $crate::socket::verbs::take_back(
+                    sent,
+                    &mut message,
+                    $crate::socket::core::Unsent::into_send_error,
+                )
             }
 
             /// Sends a message without blocking the thread: on any executor. If the future is dropped before it is
