@@ -138,6 +138,17 @@ impl Peer {
         }
     }
 
+    /// What there is to tell of a peer with this traffic, but for what its session knows.
+    fn stats(&self, traffic: Traffic) -> PeerStats {
+        PeerStats {
+            endpoint: self.endpoint.clone(),
+            address: self.address.clone(),
+            info: self.info.as_deref().cloned(),
+            ignored: 0,
+            traffic,
+        }
+    }
+
     fn complete(&self, mut traffic: Traffic) -> Traffic {
         traffic.in_doubt = self.in_doubt;
         traffic.reconnects = self.connections.saturating_sub(1);
@@ -404,13 +415,7 @@ impl<P: Pattern> Core<P> {
             let traffic = peer.complete(end.traffic());
             stats.total.merge(&traffic);
             if !peer.gone {
-                stats.peers.push(PeerStats {
-                    endpoint: peer.endpoint.clone(),
-                    address: peer.address.clone(),
-                    info: peer.info.as_deref().cloned(),
-                    ignored: 0,
-                    traffic,
-                });
+                stats.peers.push(peer.stats(traffic));
                 sessions.push(peer.session.clone());
             }
         }
@@ -420,6 +425,20 @@ impl<P: Pattern> Core<P> {
             peer.ignored = session.map_or(0, |session| session.ignored());
         }
         stats
+    }
+}
+
+impl<P: Pattern> Core<P> {
+    /// The counters of the peer of one pipe.
+    pub(super) fn peer_stats(&self, pipe: usize) -> Option<PeerStats> {
+        let mut state = self.state.lock();
+        let traffic = state.pipes.get_mut(pipe)?.traffic();
+        let peer = state.peers.get(&pipe)?;
+        let (mut stats, session) = (peer.stats(peer.complete(traffic)), peer.session.clone());
+        drop(state);
+        // A session may not be locked while its socket is.
+        stats.ignored = session.map_or(0, |session| session.ignored());
+        Some(stats)
     }
 }
 
