@@ -1,9 +1,10 @@
-//! Measures aqueduct against bare sockets: throughput, round trips, the cost of idle peers, and fairness.
+//! Measures aqueduct against bare sockets: throughput, round trips, the cost of idle peers, fairness, and system calls.
 //!
 //! ```text
 //! cargo run --release -p aqueduct-harness -- run  [--quick] [--rounds 5] [--seconds 1] [--only PATTERN] [--write]
 //! cargo run --release -p aqueduct-harness -- idle [--count 10000] [--write]
 //! cargo run --release -p aqueduct-harness -- fair [--peers 1000] [--each 10000] [--write]
+//! cargo run --release -p aqueduct-harness -- syscalls [--check]
 //! ```
 //!
 //! Both sides of a connection are processes of their own: this program starts itself again for each of them.
@@ -22,6 +23,7 @@ mod payload;
 mod raw_side;
 mod report;
 mod run;
+mod syscalls;
 mod traffic;
 mod worker;
 mod zmtp;
@@ -40,7 +42,8 @@ static HEAP: heap::Counting = heap::Counting;
 const USAGE: &str =
     "usage: aqueduct-harness run  [--quick] [--rounds N] [--seconds S] [--only PATTERN] [--write]
        aqueduct-harness idle [--count N] [--write]
-       aqueduct-harness fair [--peers N] [--each N] [--write]";
+       aqueduct-harness fair [--peers N] [--each N] [--write]
+       aqueduct-harness syscalls [--check]";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::new(std::env::args().skip(1));
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Some("run") => run::run(arguments),
         Some("idle") => idle::run(arguments),
         Some("fair") => fair::run(arguments),
+        Some("syscalls") => syscalls::run(arguments),
         Some("worker") => worker::run(arguments),
         _ => Err(USAGE.into()),
     };
