@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use smallvec::SmallVec;
+
 use super::session::Session;
 use crate::sync::Mutex;
 
@@ -63,7 +65,8 @@ impl Gathering {
         any
     }
 
-    fn snapshot(&self) -> Vec<(u64, Arc<Session>)> {
-        self.list.lock().sessions.clone()
+    /// The sessions of now, to be run while the list is not locked; few, as a rule.
+    fn snapshot(&self) -> SmallVec<[(u64, Arc<Session>); 4]> {
+        self.list.lock().sessions.iter().cloned().collect()
     }
 }

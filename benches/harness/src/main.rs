@@ -1,4 +1,5 @@
-//! Measures aqueduct against bare sockets: throughput, round trips, the cost of idle peers, fairness, crowds, and topics.
+//! Measures aqueduct against bare sockets: throughput, round trips, the cost of idle peers, fairness, crowds, topics, and
+//! system calls.
 //!
 //! ```text
 //! cargo run --release -p aqueduct-harness -- run  [--quick] [--rounds 5] [--seconds 1] [--only PATTERN] [--write]
@@ -6,6 +7,7 @@
 //! cargo run --release -p aqueduct-harness -- fair [--peers 1000] [--each 10000] [--write]
 //! cargo run --release -p aqueduct-harness -- crowd [--subscribers 1000] [--dealers 5000] [--rounds 5] [--write]
 //! cargo run --release -p aqueduct-harness --features libzmq -- topics [--count 1000000] [--rounds 5] [--write]
+//! cargo run --release -p aqueduct-harness -- syscalls [--check]
 //! ```
 //!
 //! Both sides of a connection are processes of their own: this program starts itself again for each of them.
@@ -27,6 +29,7 @@ mod payload;
 mod raw_side;
 mod report;
 mod run;
+mod syscalls;
 mod topics;
 mod traffic;
 mod worker;
@@ -48,7 +51,8 @@ const USAGE: &str =
        aqueduct-harness idle [--count N] [--write]
        aqueduct-harness fair [--peers N] [--each N] [--write]
        aqueduct-harness crowd [--subscribers N] [--dealers N] [--rounds N] [--write]
-       aqueduct-harness topics [--count N] [--rounds N] [--write]";
+       aqueduct-harness topics [--count N] [--rounds N] [--write]
+       aqueduct-harness syscalls [--check]";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::new(std::env::args().skip(1));
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         Some("fair") => fair::run(arguments),
         Some("crowd") => crowd::run(arguments),
         Some("topics") => topics::run(arguments),
+        Some("syscalls") => syscalls::run(arguments),
         Some("worker") => worker::run(arguments),
         _ => Err(USAGE.into()),
     };
