@@ -91,21 +91,20 @@ struct Pending {
 }
 
 impl Notices {
-    /// Puts in that a topic has its first subscriber or has lost its last one; it may cancel out what was to be told.
-    /// Tells whether it was put in.
-    pub(super) fn put_change(&mut self, pipe: usize, subscribe: bool, event: XPubEvent) -> bool {
+    /// Puts in that a topic has its first subscriber or has lost its last one; or takes out the contrary, if that was still
+    /// to be told.
+    pub(super) fn put_change(&mut self, pipe: usize, subscribe: bool, event: XPubEvent) {
         let (XPubEvent::Subscribe { topic, .. } | XPubEvent::Cancel { topic, .. }) = &event else {
-            return false;
+            return;
         };
         if let Some((at, before)) = self.changes.get(topic).copied()
             && before != subscribe
         {
             self.remove(at);
-            return false;
+            return;
         }
         self.changes.insert(topic.clone(), (self.next, subscribe));
         self.put(pipe, event);
-        true
     }
 
     /// Puts in anything else.

@@ -35,7 +35,7 @@ pub(crate) struct Effects {
     pub(crate) finished: Vec<usize>,
     /// Pipes whose peers this socket will not have any more, and why.
     pub(crate) expelled: Vec<(usize, DisconnectReason)>,
-    /// Something has changed that those may wait for who wait for peers.
+    /// Something has changed that those may wait for who wait for peers, or to send to one.
     pub(crate) announced: bool,
 }
 
@@ -96,7 +96,7 @@ impl Pipes {
         }
     }
 
-    /// Has those look who wait for peers.
+    /// Has those look who wait for peers, and those whose messages wait for one.
     pub(crate) fn announce(&mut self) {
         self.effects.announced = true;
     }

@@ -99,30 +99,24 @@ impl XPubPattern {
         }
     }
 
-    /// Puts in a notice of a change, if the application is to hear of it.
+    /// Puts in a notice of a change, if the application is to hear of it. Only where changes are all that it hears may two
+    /// of them cancel each other out: else another notice would be told of a topic that is gone.
     fn note(&mut self, pipe: usize, id: SubscriberId, topic: &[u8], change: Change) {
         let verbosity = self.publisher.options().verbosity;
         let (subscribe, least) = match change {
-            Change::First => {
-                let put = self.notices.put_change(pipe, true, event(id, true, topic));
-                if put {
-                    return;
-                }
-                // The topic was there when the application last heard of it; the subscriber is new.
-                (true, Verbosity::Subscriptions)
-            }
-            Change::Last => {
-                let put = self.notices.put_change(pipe, false, event(id, false, topic));
-                if put {
-                    return;
-                }
-                (false, Verbosity::All)
-            }
+            Change::First => (true, Verbosity::Changes),
             Change::Another | Change::Duplicate => (true, Verbosity::Subscriptions),
+            Change::Last => (false, Verbosity::Changes),
             Change::Left | Change::Unmatched => (false, Verbosity::All),
         };
-        if verbosity >= least {
-            self.notices.put(pipe, event(id, subscribe, topic));
+        if verbosity < least {
+            return;
+        }
+        let event = event(id, subscribe, topic);
+        if verbosity == Verbosity::Changes {
+            self.notices.put_change(pipe, subscribe, event);
+        } else {
+            self.notices.put(pipe, event);
         }
     }
 
