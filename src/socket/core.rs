@@ -378,20 +378,8 @@ impl<P: Pattern> Core<P> {
         }))
     }
 
-    /// The limits of a pipe, seen from the socket. A conflating one needs none, but for subscriptions: no newer one takes
-    /// the place of an older.
     pub(super) fn pipe_limits(&self) -> PipeLimits {
-        let options = &self.options;
-        let mut send = Limits::new(options.send_hwm, options.send_hwm_bytes);
-        let mut recv = Limits::new(options.recv_hwm, options.recv_hwm_bytes);
-        send.when_full = options.topics.slow.into();
-        if options.conflate && !P::TYPE.subscribes() {
-            send = Limits::NEWEST;
-        }
-        if options.conflate && !P::TYPE.publishes() {
-            recv = Limits::NEWEST;
-        }
-        PipeLimits { send, recv }
+        pipe_limits(&self.options, P::TYPE)
     }
 
     pub(super) fn stats(&self) -> SocketStats {
@@ -615,6 +603,21 @@ impl<P: Pattern> State<P> {
         all.extend(self.watchers.tell_all());
         all
     }
+}
+
+/// The limits of a pipe, seen from the socket. A conflating one needs none, but for subscriptions: no newer one takes
+/// the place of an older.
+pub(crate) fn pipe_limits(options: &Options, kind: SocketType) -> PipeLimits {
+    let mut send = Limits::new(options.send_hwm, options.send_hwm_bytes);
+    let mut recv = Limits::new(options.recv_hwm, options.recv_hwm_bytes);
+    send.when_full = options.topics.slow.into();
+    if options.conflate && !kind.subscribes() {
+        send = Limits::NEWEST;
+    }
+    if options.conflate && !kind.publishes() {
+        recv = Limits::NEWEST;
+    }
+    PipeLimits { send, recv }
 }
 
 /// The time at which a wait ends; `None` if it never does, be it that it is too far away to be told.

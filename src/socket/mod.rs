@@ -35,6 +35,8 @@ mod watch;
 mod xpub;
 mod xsub;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::core::pipe_limits;
 pub use builder::{Buildable, Builder};
 pub use callback::{CallbackPanic, Registration};
 pub use dealer::{Dealer, DealerReceiver, DealerSender};

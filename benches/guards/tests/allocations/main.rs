@@ -8,7 +8,6 @@ mod paths;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use aqueduct::INLINE_CAPACITY;
 use paths::{Exchange, PATTERNS, Verbs};
@@ -32,9 +31,6 @@ const GROWTH: u64 = 4;
 /// REP takes over for its reply; and over a wire whoever receives either makes that memory anew.
 const ENVELOPES: (u64, u64) = (1, 3);
 
-/// The I/O thread looks after bursts this often, and whoever is about to wait does so too: each look makes a list of them.
-const TICK: Duration = Duration::from_micros(100);
-
 fn main() -> ExitCode {
     let mut failed = 0;
     println!(
@@ -44,12 +40,11 @@ fn main() -> ExitCode {
         for endpoint in ["inproc://allocations", "tcp://127.0.0.1:0", "ipc://*"] {
             let (transport, _) = endpoint.split_once(':').unwrap_or_default();
             for verbs in Verbs::ALL {
-                for (how, found, waits) in [
-                    ("in turn", in_turn(connect(endpoint), verbs), COUNTED),
-                    ("in threads", in_threads(connect(endpoint), verbs), COUNTED / 4),
+                for (how, count) in [
+                    ("in turn", in_turn(connect(endpoint), verbs)),
+                    ("in threads", in_threads(connect(endpoint), verbs)),
                 ] {
-                    let (count, allowed) =
-                        (found.allocations, allowed(pattern, transport, waits, found.time));
+                    let allowed = allowed(pattern, transport);
                     let verdict = if count > allowed { "TOO MANY" } else { "" };
                     failed += usize::from(count > allowed);
                     let verbs = format!("{verbs:?}");
@@ -67,37 +62,26 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// How many allocations the exchanges that count may need, in so many of which somebody waits during a burst.
-fn allowed(pattern: &str, transport: &str, waits: u64, time: Duration) -> u64 {
-    let wired = transport != "inproc";
+/// How many allocations the exchanges that count may need.
+fn allowed(pattern: &str, transport: &str) -> u64 {
     let (within, across) = ENVELOPES;
-    let known = match pattern {
-        "req/rep" => COUNTED * if wired { across } else { within },
-        // Where a side waits for answers there are no bursts.
-        "dealer/router" | "pair" => 0,
-        _ if wired => waits + u64::try_from(time.as_micros() / TICK.as_micros()).unwrap_or(0),
+    let known = match (pattern, transport) {
+        ("req/rep", "inproc") => COUNTED * within,
+        ("req/rep", _) => COUNTED * across,
         _ => 0,
     };
     known + COUNTED / GROWTH
 }
 
-/// What some exchanges took.
-struct Found {
-    allocations: u64,
-    time: Duration,
-}
-
-fn observe(mut exchange: impl FnMut(), count: u64) -> Found {
-    let (before, start) = (heap::allocations(), Instant::now());
+/// Returns how many allocations some exchanges took.
+fn observe(mut exchange: impl FnMut(), count: u64) -> u64 {
+    let before = heap::allocations();
     (0..count).for_each(|_| exchange());
-    Found {
-        allocations: heap::allocations() - before,
-        time: start.elapsed(),
-    }
+    heap::allocations() - before
 }
 
 /// One thread has both sides.
-fn in_turn(mut exchange: Exchange, verbs: Verbs) -> Found {
+fn in_turn(mut exchange: Exchange, verbs: Verbs) -> u64 {
     let mut turn = || {
         (exchange.ask)(verbs);
         (exchange.answer)(verbs);
@@ -108,7 +92,7 @@ fn in_turn(mut exchange: Exchange, verbs: Verbs) -> Found {
 }
 
 /// Each side has a thread; one that hears nothing sends ahead.
-fn in_threads(exchange: Exchange, verbs: Verbs) -> Found {
+fn in_threads(exchange: Exchange, verbs: Verbs) -> u64 {
     let Exchange {
         mut ask,
         mut answer,
