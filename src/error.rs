@@ -49,6 +49,43 @@ impl TrySendError {
     }
 }
 
+/// Why not all of many messages were sent.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SendManyError {
+    /// No peer could take the next message, be it now or in time.
+    #[error("no peer could take the next message after {sent}")]
+    Full {
+        /// How many messages were sent.
+        sent: usize,
+        /// The messages that were taken from the iterator and not sent, in order.
+        unsent: Vec<Message>,
+    },
+    /// The socket is closed.
+    #[error("the socket is closed, after {sent} messages")]
+    Closed {
+        /// How many messages were sent.
+        sent: usize,
+        /// The messages that were taken from the iterator and not sent, in order.
+        unsent: Vec<Message>,
+    },
+}
+
+impl SendManyError {
+    /// Returns how many messages were sent before it happened.
+    #[must_use]
+    pub fn sent(&self) -> usize {
+        let (Self::Full { sent, .. } | Self::Closed { sent, .. }) = self;
+        *sent
+    }
+
+    /// Takes the messages back that were taken from the iterator and not sent, in order.
+    #[must_use]
+    pub fn into_unsent(self) -> Vec<Message> {
+        let (Self::Full { unsent, .. } | Self::Closed { unsent, .. }) = self;
+        unsent
+    }
+}
+
 /// Why no message was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum RecvError {

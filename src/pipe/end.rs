@@ -290,7 +290,14 @@ impl PipeEnd {
 
     /// Returns how many messages were sent and not taken by the other end yet.
     pub(crate) fn queued(&self) -> u64 {
-        self.tx.0.lock().ring.held().messages + self.staged.load().messages
+        self.load().messages
+    }
+
+    /// How much was sent and not taken by the other end yet.
+    pub(crate) fn load(&self) -> Load {
+        let mut load = self.tx.0.lock().ring.held();
+        load.add(self.staged.load());
+        load
     }
 
     /// A message that was read means nothing to the reader: it counts as discarded, not as received.
@@ -374,14 +381,12 @@ impl PipeEnd {
     /// Joins the limits of a pipe whose second end was taken over by another socket.
     pub(crate) fn join_limits(&mut self, other: PipeLimits) -> [Option<Wake>; 2] {
         let mut tx = self.tx.0.lock();
-        let joined = tx.ring.limits().join(other.send);
-        let due = tx.ring.set_limits(joined);
+        let due = tx.ring.join(other.send);
         let first = tx.wake_writer_if(due);
         drop(tx);
         let mut rx = self.rx.0.lock();
-        let joined = rx.ring.limits().join(other.recv);
-        let due = rx.ring.set_limits(joined);
-        self.floor = floor(self.taken, joined);
+        let due = rx.ring.join(other.recv);
+        self.floor = floor(self.taken, rx.ring.limits());
         [first, rx.wake_writer_if(due)]
     }
 
@@ -407,7 +412,7 @@ impl PipeEnd {
         received.add(self.read());
         received.subtract(self.discarded);
         traffic.received = received.count();
-        traffic.discarded = self.discarded.messages;
+        traffic.discarded = self.discarded.messages + rx.ring.conflated_for_reader();
         traffic.unread = rx.ring.held().messages - self.read().messages;
         traffic.unread_peak = rx.ring.peak();
         traffic

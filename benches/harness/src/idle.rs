@@ -78,7 +78,7 @@ pub(crate) fn allow_files(connections: u64) -> Outcome<()> {
 }
 
 /// Bytes of memory that this process has from the system.
-fn resident() -> Outcome<i64> {
+pub(crate) fn resident() -> Outcome<i64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let kilobytes = status
         .lines()

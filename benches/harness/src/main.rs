@@ -1,19 +1,24 @@
-//! Measures aqueduct against bare sockets: throughput, round trips, the cost of idle peers, fairness, and crowds.
+//! Measures aqueduct against bare sockets: throughput, round trips, the cost of idle peers, fairness, crowds, topics, and
+//! system calls.
 //!
 //! ```text
 //! cargo run --release -p aqueduct-harness -- run  [--quick] [--rounds 5] [--seconds 1] [--only PATTERN] [--write]
 //! cargo run --release -p aqueduct-harness -- idle [--count 10000] [--write]
 //! cargo run --release -p aqueduct-harness -- fair [--peers 1000] [--each 10000] [--write]
 //! cargo run --release -p aqueduct-harness -- crowd [--subscribers 1000] [--dealers 5000] [--rounds 5] [--write]
+//! cargo run --release -p aqueduct-harness --features libzmq -- topics [--count 1000000] [--rounds 5] [--write]
+//! cargo run --release -p aqueduct-harness -- syscalls [--check]
 //! ```
 //!
 //! Both sides of a connection are processes of their own: this program starts itself again for each of them.
 //! `--write` puts the figures into the project's documents; `--only` takes the cells whose name contains the pattern,
 //! such as `tcp/64` or `round`.
 
+#[macro_use]
+mod cells;
+
 mod aqueduct_side;
 mod arguments;
-mod cells;
 mod child;
 mod clock;
 mod crowd;
@@ -24,6 +29,8 @@ mod payload;
 mod raw_side;
 mod report;
 mod run;
+mod syscalls;
+mod topics;
 mod traffic;
 mod worker;
 mod zmtp;
@@ -43,7 +50,9 @@ const USAGE: &str =
     "usage: aqueduct-harness run  [--quick] [--rounds N] [--seconds S] [--only PATTERN] [--write]
        aqueduct-harness idle [--count N] [--write]
        aqueduct-harness fair [--peers N] [--each N] [--write]
-       aqueduct-harness crowd [--subscribers N] [--dealers N] [--rounds N] [--write]";
+       aqueduct-harness crowd [--subscribers N] [--dealers N] [--rounds N] [--write]
+       aqueduct-harness topics [--count N] [--rounds N] [--write]
+       aqueduct-harness syscalls [--check]";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::new(std::env::args().skip(1));
@@ -52,6 +61,8 @@ fn main() -> ExitCode {
         Some("idle") => idle::run(arguments),
         Some("fair") => fair::run(arguments),
         Some("crowd") => crowd::run(arguments),
+        Some("topics") => topics::run(arguments),
+        Some("syscalls") => syscalls::run(arguments),
         Some("worker") => worker::run(arguments),
         _ => Err(USAGE.into()),
     };

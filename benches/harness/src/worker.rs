@@ -6,7 +6,7 @@ use crate::arguments::Arguments;
 use crate::cells::{Cell, Contender, Kind};
 use crate::child::{Report, wait_for_parent};
 use crate::traffic::{Sink, Source, Tally, answer, ask, recv_all, send_for};
-use crate::{Outcome, aqueduct_side, clock, crowd, fair, idle, raw_side};
+use crate::{Outcome, aqueduct_side, clock, crowd, fair, idle, raw_side, syscalls, topics};
 
 /// What a worker is told.
 struct Task {
@@ -20,8 +20,13 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     match role.as_str() {
         "idle" => return idle::clients(arguments),
         "fair" => return fair::clients(arguments),
+        "publisher" => return crowd::publisher(arguments),
+        "router" => return crowd::router(arguments),
+        "topics" => return topics::worker(arguments),
         "subscribers" => return crowd::subscribers(arguments),
         "dealers" => return crowd::dealers(arguments),
+        "publish" => return syscalls::publish(arguments),
+        "subscribe" => return syscalls::subscribe(arguments),
         _ => {}
     }
     let task = Task {

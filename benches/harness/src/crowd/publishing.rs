@@ -9,9 +9,12 @@ use crate::payload::{Checker, Payload};
 use crate::report::thousands;
 use crate::{Outcome, clock, heap, idle};
 
-/// The process with the one socket.
-pub(super) fn run(count: usize, rounds: usize) -> Outcome<String> {
+/// The process with the one socket: prints what there is to tell.
+pub(crate) fn publisher(mut arguments: Arguments) -> Outcome<()> {
+    let count: usize = arguments.parse()?;
+    let rounds: usize = arguments.parse()?;
     idle::allow_files(count as u64)?;
+    heap::start_counting();
     let publisher = Pub::builder().send_hwm(QUEUE).build();
     let endpoint = publisher.bind("tcp://127.0.0.1:0")?.to_string();
     let mut crowd = Child::start(&["subscribers", &count.to_string(), &endpoint, &rounds.to_string()])?;
@@ -39,12 +42,13 @@ pub(super) fn run(count: usize, rounds: usize) -> Outcome<String> {
         near,
         far,
     };
-    Ok(format!(
+    println!(
         "1 PUB and {} SUBs over tcp, {rounds} rounds of {} messages of {SIZE} bytes to all of them: {}",
         thousands(count as f64),
         thousands(QUEUE as f64),
         findings.describe()?
-    ))
+    );
+    Ok(())
 }
 
 /// The other process: says after each round when its last message had come.
