@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ring::Ring;
 use super::{Address, Limits, PushError, To, Wake, WakeReader, Wakes};
 use crate::message::Message;
-use crate::queue::{Load, Queue};
+use crate::queue::{Load, Queue, Run};
 use crate::stats::{DropReason, Drops, Traffic};
 use crate::sync::BriefMutex;
 
@@ -225,7 +225,7 @@ impl PipeEnd {
 
     /// Reads messages that lie packed, up to `limit` bytes of them, and returns how many. There are none if the next
     /// message is not of that kind, or there is no next message; in that case this end now sleeps.
-    pub(crate) fn pop_run(&mut self, limit: usize, sink: impl FnMut(&[u8]), wakes: &mut Wakes) -> u64 {
+    pub(crate) fn pop_run(&mut self, limit: usize, sink: impl FnOnce(Run<'_>), wakes: &mut Wakes) -> u64 {
         self.fetch(wakes);
         let load = self.batch.pop_run(limit, sink);
         if load.messages > 0 {

@@ -221,7 +221,11 @@ impl<L> Driver<L> {
         }
         let quiet = std::mem::replace(seen, seat.drives) == seat.drives;
         if seat.bursting {
-            let tick = if seat.steady < STEADY_TICKS { TICK } else { STEADY_TICK };
+            let tick = if seat.steady < STEADY_TICKS {
+                TICK
+            } else {
+                STEADY_TICK
+            };
             seat = self.io_thread.wait(seat, Some(tick));
             return if seat.stop { Shift::Stop } else { Shift::Tick };
         }

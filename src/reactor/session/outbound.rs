@@ -323,7 +323,7 @@ impl Session {
             let mut count = 0;
             if state.connection.passes_packed(batch) {
                 let room = BATCH_BYTES - batch.len();
-                count = link.end.pop_run(room, |run| batch.put(run), &mut after.wakes);
+                count = link.end.pop_run(room, |run| batch.put_run(run), &mut after.wakes);
             }
             if count == 0 {
                 let Some(message) = link.end.pop(&mut after.wakes) else {
