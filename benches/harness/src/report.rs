@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use aqueduct_bench_shared::figures::{Spread, thousands};
+use aqueduct_bench_shared::figures::{Spread, machine, thousands};
 
 use crate::cells::{Cell, Contender, Kind};
 
@@ -143,15 +143,9 @@ impl Results {
 
 /// Says under which conditions the figures came about.
 pub(crate) fn conditions(rounds: usize, seconds: f64) -> String {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let model = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = model
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .map_or("unknown processor", |(_, name)| name);
-    let (system, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
+    let machine = machine();
     format!(
-        "{cores} cores of {model}, {system} {architecture}; {rounds} rounds of {seconds} s for each cell, bare sockets \
+        "{machine}; {rounds} rounds of {seconds} s for each cell, bare sockets \
          and aqueduct turn by turn; medians, with the lowest and the highest round in brackets. Default options, \
          blocking callers, one call for each message. Bodies below 64 KiB are copied by `send`, larger ones handed \
          over by reference. CPU time is that of both sides, kernel included. The ratio is the median of the rounds' \

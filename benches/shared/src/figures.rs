@@ -1,6 +1,6 @@
 //! Medians with their bounds, numbers for people, and the way of tables into documents.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::Outcome;
 
@@ -50,13 +50,34 @@ pub fn thousands(number: f64) -> String {
     text
 }
 
+/// Says what machine this is.
+#[must_use]
+pub fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let model = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = model
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map_or("unknown processor", |(_, name)| name);
+    let (system, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
+    format!("{cores} cores of {model}, {system} {architecture}")
+}
+
 /// Puts text between the markers of this name in a file, or at its end if there are none.
 pub fn write(file: &str, name: &str, text: &str) -> Outcome<()> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
-    let old = std::fs::read_to_string(&path).map_err(|error| format!("{file}: {error}"))?;
-    std::fs::write(&path, replace_block(&old, name, text))?;
+    let old = std::fs::read_to_string(in_project(file)).map_err(|error| format!("{file}: {error}"))?;
+    write_file(file, &replace_block(&old, name, text))
+}
+
+/// Writes a file of the project that is all figures.
+pub fn write_file(file: &str, text: &str) -> Outcome<()> {
+    std::fs::write(in_project(file), text).map_err(|error| format!("{file}: {error}"))?;
     eprintln!("{file}: figures written");
     Ok(())
+}
+
+fn in_project(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file)
 }
 
 fn replace_block(old: &str, name: &str, text: &str) -> String {

@@ -10,7 +10,7 @@ use crate::payload::BY_REFERENCE;
 use crate::zmtp::{MAX_HEADER, parse_header, put_header};
 
 /// How much is written and read at once.
-const CHUNK: usize = 64 * 1024;
+pub const CHUNK: usize = 64 * 1024;
 
 /// Where connections come in: a free port of this machine, or a path.
 pub enum Listener {
@@ -121,6 +121,11 @@ impl SocketSink {
         put_header(bytes.len(), &mut self.buffer);
         self.buffer.extend_from_slice(bytes);
         Ok(())
+    }
+
+    /// Writes frames that the caller has encoded.
+    pub fn write_frames(&mut self, frames: &[u8]) -> Outcome<()> {
+        Ok(self.output.write_all(frames)?)
     }
 
     /// Writes what was kept back to be written together.
