@@ -2,6 +2,8 @@
 
 use std::future::{Future, ready};
 
+use bytes::Bytes;
+
 use crate::{Outcome, Task};
 
 /// The kinds of sockets.
@@ -32,6 +34,9 @@ pub trait Library: Send + Sync + 'static {
 pub trait Socket: Send + 'static {
     /// Sends a copy of a body, as a message of one frame.
     fn send(&mut self, body: &[u8]) -> impl Future<Output = Outcome<()>> + Send;
+
+    /// Sends a body by reference, if the library can.
+    fn send_shared(&mut self, body: Bytes) -> impl Future<Output = Outcome<()>> + Send;
 
     /// Receives a message and looks at its body.
     fn recv<T: Send>(

@@ -4,6 +4,7 @@
 //! sockets, one thread or task goes round them and gives each a turn of [`TURN`] messages.
 
 use aqueduct_bench_shared::clock;
+use aqueduct_bench_shared::payload::{Checker, Payload};
 
 use crate::gate::Gate;
 use crate::numbered::{self, HELLO, Numbered, check};
@@ -98,7 +99,7 @@ async fn both<L: Library>(executor: &impl Executor, library: &L, task: &Task) ->
 /// Opens all sockets of one side.
 async fn open<L: Library>(library: &L, task: &Task, role: Role) -> Outcome<Vec<L::Socket>> {
     let (bound, connected) = match task.pattern {
-        Pattern::Throughput | Pattern::FanIn => (Kind::Pull, Kind::Push),
+        Pattern::Throughput | Pattern::Shared | Pattern::FanIn => (Kind::Pull, Kind::Push),
         Pattern::Latency => (Kind::Rep, Kind::Req),
         Pattern::Publish => (Kind::Pub, Kind::Sub),
         Pattern::Routed => (Kind::Router, Kind::Dealer),
@@ -138,12 +139,12 @@ async fn side<S: Socket>(mut sockets: Vec<S>, task: Task, role: Role, words: Wor
 async fn greet<S: Socket>(sockets: &mut [S], task: &Task, role: Role, words: &Words) -> Outcome<()> {
     let bound = role == Role::Bind;
     match task.pattern {
-        Pattern::Throughput | Pattern::FanIn if bound => {
+        Pattern::Throughput | Pattern::Shared | Pattern::FanIn if bound => {
             for _ in 0..task.peers {
                 hello(&mut sockets[0]).await?;
             }
         }
-        Pattern::Throughput | Pattern::FanIn => {
+        Pattern::Throughput | Pattern::Shared | Pattern::FanIn => {
             for socket in sockets {
                 socket.send(HELLO).await?;
                 socket.flush().await?;
@@ -189,6 +190,8 @@ async fn traffic<S: Socket>(sockets: &mut [S], task: &Task, role: Role) -> Outco
     match task.pattern {
         Pattern::Throughput if bound => receive(&mut sockets[0], task).await,
         Pattern::Throughput => send(&mut sockets[0], task).await,
+        Pattern::Shared if bound => receive_shared(&mut sockets[0], task).await,
+        Pattern::Shared => send_shared(&mut sockets[0], task).await,
         Pattern::Publish if bound => send(&mut sockets[0], task).await,
         Pattern::Publish => receive_on_all(sockets, task).await,
         Pattern::FanIn if bound => receive_from_all(&mut sockets[0], task).await,
@@ -230,6 +233,25 @@ async fn receive<S: Socket>(socket: &mut S, task: &Task) -> Outcome<Report> {
         socket.recv(|body| check(body, task.size, number)).await??;
     }
     received(task.count)
+}
+
+/// Sends windows into one long body, which cannot hold numbers but differ from their neighbours.
+async fn send_shared<S: Socket>(socket: &mut S, task: &Task) -> Outcome<Report> {
+    let mut bodies = Payload::new(task.size);
+    let first = clock::now();
+    for _ in 0..task.count {
+        socket.send_shared(bodies.next_body().shared()).await?;
+    }
+    socket.flush().await?;
+    sent(first, task.count)
+}
+
+async fn receive_shared<S: Socket>(socket: &mut S, task: &Task) -> Outcome<Report> {
+    let mut checker = Checker::new(task.size);
+    for _ in 0..task.count {
+        socket.recv(|body| checker.check(body)).await??;
+    }
+    received(checker.received())
 }
 
 /// The turns of messages `0..count`.

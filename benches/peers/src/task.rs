@@ -10,6 +10,8 @@ use crate::report::BOUND;
 pub enum Pattern {
     /// PUSH → PULL.
     Throughput,
+    /// PUSH → PULL, of bodies that are handed over, not copied, where the library can.
+    Shared,
     /// REQ and REP, one round trip after the other.
     Latency,
     /// One PUB to many SUB, all of which get everything.
@@ -22,8 +24,9 @@ pub enum Pattern {
 
 impl Pattern {
     /// In the order of the tables.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Throughput,
+        Self::Shared,
         Self::Latency,
         Self::Publish,
         Self::FanIn,
@@ -35,6 +38,7 @@ impl Pattern {
     pub fn word(self) -> &'static str {
         match self {
             Self::Throughput => "thr",
+            Self::Shared => "ref",
             Self::Latency => "lat",
             Self::Publish => "pub",
             Self::FanIn => "fanin",
@@ -55,7 +59,7 @@ impl Pattern {
     #[must_use]
     pub fn witness(self) -> Role {
         match self {
-            Self::Throughput | Self::FanIn => Role::Bind,
+            Self::Throughput | Self::Shared | Self::FanIn => Role::Bind,
             Self::Latency | Self::Publish | Self::Routed => Role::Connect,
         }
     }

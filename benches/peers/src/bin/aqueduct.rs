@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use aqueduct::{Dealer, Message, Pub, Pull, Push, Rep, Req, Router, SlowPolicy, Sub};
 use aqueduct_peers::executor::{Smol, Threads, Tokio};
 use aqueduct_peers::{HWM, Kind, Library, Outcome, Socket, Task, no_such_mode, program, run};
+use bytes::Bytes;
 
 fn main() -> ExitCode {
     program(|mode, task| match mode {
@@ -138,6 +139,13 @@ impl Socket for BlockingSocket {
         Ok(())
     }
 
+    async fn send_shared(&mut self, body: Bytes) -> Outcome<()> {
+        let Any::Push(socket) = &self.0 else {
+            return unasked();
+        };
+        Ok(socket.send(body)?)
+    }
+
     #[inline]
     async fn recv<T: Send>(&mut self, look: impl FnOnce(&[u8]) -> T + Send) -> Outcome<T> {
         let message = match &self.0 {
@@ -181,6 +189,13 @@ impl Socket for AsyncSocket {
             _ => return unasked(),
         }
         Ok(())
+    }
+
+    async fn send_shared(&mut self, body: Bytes) -> Outcome<()> {
+        let Any::Push(socket) = &self.0 else {
+            return unasked();
+        };
+        Ok(socket.send_async(body).await?)
     }
 
     #[inline]

@@ -1,10 +1,12 @@
 //! libzmq, through the `zmq` crate: as it is, and with batches of 64 KiB, which are an option that it calls a draft.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
+use std::mem::MaybeUninit;
 use std::process::ExitCode;
 
 use aqueduct_peers::executor::Threads;
 use aqueduct_peers::{HWM, Kind, Library, Outcome, Socket, Task, no_such_mode, program, run};
+use bytes::Bytes;
 
 /// Of drafts, which the bindings do not name.
 const IN_BATCH_SIZE: c_int = 101;
@@ -87,6 +89,37 @@ fn set(socket: &mut zmq::Socket, option: c_int, value: c_int) -> Outcome<()> {
     Err(format!("libzmq refuses option {option}: is it built with drafts? See README.md").into())
 }
 
+/// Drops what was kept for a message.
+///
+/// # Safety
+///
+/// `kept` is a `Box<Bytes>` that was given up for this, once.
+#[allow(unsafe_code, reason = "libzmq calls it")]
+unsafe extern "C" fn drop_body(_: *mut c_void, kept: *mut c_void) {
+    // SAFETY: as above.
+    drop(unsafe { Box::from_raw(kept.cast::<Bytes>()) });
+}
+
+/// Sends a body that libzmq does not copy: it keeps a `Bytes` until it needs the body no more.
+#[allow(unsafe_code, reason = "the zmq crate has no message that shares its body")]
+fn send_by_reference(socket: &mut zmq::Socket, body: Bytes) -> Outcome<()> {
+    let (data, len) = (body.as_ptr(), body.len());
+    let kept = Box::into_raw(Box::new(body));
+    let mut message = MaybeUninit::<zmq_sys::zmq_msg_t>::uninit();
+    let message = message.as_mut_ptr();
+    // SAFETY: libzmq only reads the body, which stays where it is until `drop_body` is called; and the message is made by
+    // the first call before the second takes it. One that was not taken is leaked, for the program ends then.
+    let sent = unsafe {
+        let data = data.cast_mut().cast();
+        zmq_sys::zmq_msg_init_data(message, data, len, Some(drop_body), kept.cast());
+        zmq_sys::zmq_msg_send(message, socket.as_mut_ptr(), 0)
+    };
+    if sent < 0 {
+        return Err("libzmq does not send a message".into());
+    }
+    Ok(())
+}
+
 impl Library for Zmq {
     type Socket = ZmqSocket;
 
@@ -109,6 +142,10 @@ impl Socket for ZmqSocket {
     #[inline]
     async fn send(&mut self, body: &[u8]) -> Outcome<()> {
         Ok(self.socket.send(body, 0)?)
+    }
+
+    async fn send_shared(&mut self, body: Bytes) -> Outcome<()> {
+        send_by_reference(&mut self.socket, body)
     }
 
     #[inline]

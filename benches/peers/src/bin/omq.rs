@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use aqueduct_peers::executor::{Threads, Tokio};
 use aqueduct_peers::{HWM, Kind, Library, Outcome, Socket, Task, no_such_mode, program, run};
+use bytes::Bytes;
 use omq_tokio::{Context, Message, Options, SocketType, blocking};
 
 fn main() -> ExitCode {
@@ -92,6 +93,10 @@ impl Socket for BlockingSocket {
         Ok(self.0.send(Message::from_slice(body))?)
     }
 
+    async fn send_shared(&mut self, body: Bytes) -> Outcome<()> {
+        Ok(self.0.send(Message::single(body))?)
+    }
+
     #[inline]
     async fn recv<T: Send>(&mut self, look: impl FnOnce(&[u8]) -> T + Send) -> Outcome<T> {
         Ok(look(body(&self.0.recv()?)?))
@@ -110,6 +115,10 @@ impl Socket for AsyncSocket {
     #[inline]
     async fn send(&mut self, body: &[u8]) -> Outcome<()> {
         Ok(self.0.send(Message::from_slice(body)).await?)
+    }
+
+    async fn send_shared(&mut self, body: Bytes) -> Outcome<()> {
+        Ok(self.0.send(Message::single(body)).await?)
     }
 
     #[inline]

@@ -10,6 +10,7 @@ use aqueduct_bench_shared::wire::{CHUNK, Listener, Wire};
 use aqueduct_bench_shared::zmtp::{MAX_HEADER, put_header};
 use aqueduct_peers::executor::Threads;
 use aqueduct_peers::{Kind, Library, Outcome, Socket, Task, no_such_mode, program, run};
+use bytes::Bytes;
 
 fn main() -> ExitCode {
     program(|mode, task| match mode {
@@ -111,6 +112,10 @@ impl Socket for Connection {
             Self::Channels { sinks, .. } => sinks.iter_mut().try_for_each(|sink| sink.send(body)),
             Self::FanIn { .. } => Err("it only receives".into()),
         }
+    }
+
+    async fn send_shared(&mut self, body: Bytes) -> Outcome<()> {
+        self.send(&body).await
     }
 
     #[inline]

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use aqueduct_peers::executor::Tokio;
 use aqueduct_peers::{HWM, Kind, Library, Outcome, Socket, Task, no_such_mode, program, run};
+use bytes::Bytes;
 use rzmq::socket::{LAST_ENDPOINT, RCVHWM, SNDHWM, SUBSCRIBE, XPUB_NODROP};
 use rzmq::{Context, Msg, SocketType};
 
@@ -71,6 +72,10 @@ impl Socket for RzmqSocket {
     #[inline]
     async fn send(&mut self, body: &[u8]) -> Outcome<()> {
         Ok(self.socket.send(Msg::from_vec(body.to_vec())).await?)
+    }
+
+    async fn send_shared(&mut self, body: Bytes) -> Outcome<()> {
+        Ok(self.socket.send(Msg::from_bytes(body)).await?)
     }
 
     #[inline]

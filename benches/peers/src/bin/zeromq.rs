@@ -38,7 +38,7 @@ impl Library for ZeroMq {
 
     async fn bind(&self, kind: Kind, task: &Task) -> Outcome<Any> {
         let endpoint = task.endpoint.as_str();
-        let (socket, bound) = match kind {
+        let (mut socket, bound) = match kind {
             Kind::Pull => {
                 let mut socket = PullSocket::new();
                 let bound = socket.bind(endpoint).await?;
@@ -61,6 +61,12 @@ impl Library for ZeroMq {
             }
         };
         task.announce(&bound.to_string());
+        if let Any::Pub(publisher) = &mut socket {
+            // It takes note of subscriptions only while it receives.
+            for _ in 0..task.peers {
+                publisher.recv().await?;
+            }
+        }
         Ok(socket)
     }
 
@@ -104,6 +110,13 @@ impl Socket for Any {
             _ => return unasked(),
         }
         Ok(())
+    }
+
+    async fn send_shared(&mut self, body: Bytes) -> Outcome<()> {
+        let Self::Push(socket) = self else {
+            return unasked();
+        };
+        Ok(socket.send(body.into()).await?)
     }
 
     #[inline]

@@ -7,6 +7,9 @@ use aqueduct_peers::Pattern;
 /// The sizes of bodies.
 const SIZES: [usize; 7] = [16, 64, 256, 1024, 8192, 65_536, 1_048_576];
 
+/// The sizes of bodies that are worth not being copied.
+const SHARED_SIZES: [usize; 2] = [65_536, 1_048_576];
+
 /// The size where it is not the point.
 const SIZE: usize = 64;
 
@@ -85,6 +88,10 @@ pub(crate) fn all() -> Vec<Cell> {
                     add(pattern, transport, 8192, 1);
                 }
                 Pattern::Throughput => SIZES
+                    .into_iter()
+                    .for_each(|size| add(pattern, transport, size, 1)),
+                Pattern::Shared if transport == Transport::Inproc => {}
+                Pattern::Shared => SHARED_SIZES
                     .into_iter()
                     .for_each(|size| add(pattern, transport, size, 1)),
                 Pattern::Latency | Pattern::Routed => add(pattern, transport, SIZE, 1),

@@ -258,3 +258,59 @@ fn cpu(all: &[Results]) -> Option<Picture> {
     }
     Some(("peers_cpu.svg", svg + "</svg>\n"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::driver::cells;
+    use crate::driver::contenders;
+    use crate::driver::results::Run;
+
+    /// Every contender with some figures in every cell.
+    fn made_up() -> Vec<Results> {
+        let run = |factor: f64| Run {
+            figure: 1e6 / factor,
+            cpu: factor / 10.0,
+            peak: 5.0,
+            round_trips: (0..QUANTILES.len())
+                .map(|at| 10.0 * factor * (at + 1) as f64)
+                .collect(),
+        };
+        let record = |(nth, contender)| Record {
+            contender,
+            runs: vec![Some(run(1.0 + f64::from(nth)))],
+            reason: None,
+        };
+        let results = |cell: Cell| Results {
+            cell,
+            records: (0..).zip(contenders::ALL).map(record).collect(),
+        };
+        cells::all().into_iter().map(results).collect()
+    }
+
+    #[test]
+    fn charts_name_everybody_and_end_what_they_begin() {
+        let pictures = all(&made_up());
+        assert_eq!(pictures.len(), 3);
+        let names: BTreeSet<&str> = LIBRARIES.into_iter().collect();
+        for (file, picture) in pictures {
+            assert!(
+                names.iter().all(|name| picture.contains(&format!(">{name}<"))),
+                "{file}"
+            );
+            assert!(
+                picture.ends_with("</svg>\n") && !picture.contains("NaN") && !picture.contains("inf"),
+                "{file}"
+            );
+            let tags = |tag: &str| picture.matches(tag).count();
+            assert_eq!(tags("<text"), tags("</text>"), "{file}");
+        }
+    }
+
+    #[test]
+    fn no_figures_make_no_charts() {
+        assert!(all(&[]).is_empty());
+    }
+}

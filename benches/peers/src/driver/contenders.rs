@@ -62,11 +62,16 @@ impl Contender {
     }
 }
 
-/// What is peculiar to a contender in a pattern, for the page that shows the figures.
-pub(crate) fn notes() -> [(Pattern, &'static str); 1] {
-    [(
-        Pattern::Publish,
-        "zeromq publishes through an XPUB, which waits for slow subscribers; its PUB drops messages and cannot be told not \
-         to.",
-    )]
+/// What is peculiar to contenders in a pattern, for the page that shows the figures.
+pub(crate) fn note(pattern: Pattern) -> Option<&'static str> {
+    match pattern {
+        Pattern::Publish => Some(
+            "zeromq publishes through an XPUB, which waits for slow subscribers; its PUB drops messages and cannot be told not to.",
+        ),
+        Pattern::Shared => Some(
+            "Bodies are windows into one long buffer, handed over as `Bytes` (libzmq: `zmq_msg_init_data`). raw copies them, as \
+             every write of a socket does.",
+        ),
+        _ => None,
+    }
 }

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A run that was this many times too long has hung.
 const OVERTIME: u32 = 10;
 
-/// How many bytes the first, short run sends at most, and how many messages.
+/// How many bytes the first, short run delivers at most, and how many messages.
 const TRIAL_BYTES: u64 = 4 << 20;
 const TRIAL_COUNT: u64 = 2000;
 
@@ -69,7 +69,8 @@ fn calibrate(cell: Cell, contender: Contender, time: Duration) -> Result<u64, St
     if let Some(reason) = contender.inability(cell) {
         return Err(reason.to_owned());
     }
-    let mut count = whole(cell, (TRIAL_BYTES / cell.size as u64).min(TRIAL_COUNT));
+    let trial = (TRIAL_BYTES / cell.size as u64).min(TRIAL_COUNT);
+    let mut count = whole(cell, trial / cell.delivered(1));
     for _ in 0..TRIALS {
         let (_, took) = once(cell, contender, count, time).map_err(|error| error.to_string())?;
         let factor = time.as_secs_f64() / took.as_secs_f64().max(1e-6);

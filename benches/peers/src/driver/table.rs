@@ -103,6 +103,7 @@ pub(crate) fn short(cell: Cell, figure: f64) -> String {
 fn title(pattern: Pattern) -> &'static str {
     match pattern {
         Pattern::Throughput => "PUSH → PULL, messages per second",
+        Pattern::Shared => "PUSH → PULL of bodies by reference, messages per second",
         Pattern::Latency => "REQ and REP, the median round trip",
         Pattern::Publish => "PUB → SUBs, messages delivered per second",
         Pattern::FanIn => "PUSHes → PULL, messages per second",
@@ -137,7 +138,7 @@ pub(crate) fn full(all: &[Results]) -> String {
         }
         text += &format!("### {}\n\n", title(pattern));
         text += &overview(&of_pattern);
-        for (_, note) in contenders::notes().into_iter().filter(|(of, _)| *of == pattern) {
+        if let Some(note) = contenders::note(pattern) {
             text += &format!("\n{note}\n");
         }
         text.push('\n');
