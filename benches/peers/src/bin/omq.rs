@@ -25,11 +25,13 @@ struct BlockingSocket(blocking::Socket);
 struct AsyncSocket(omq_tokio::Socket);
 
 fn options(kind: Kind) -> (SocketType, Options) {
-    let mut options = Options::default();
-    options.send_hwm = HWM.into();
-    options.recv_hwm = HWM.into();
-    // A full queue makes `send` wait, instead of dropping.
-    options.xpub_nodrop = kind == Kind::Pub;
+    let options = Options {
+        send_hwm: HWM.into(),
+        recv_hwm: HWM.into(),
+        // A full queue makes `send` wait, instead of dropping.
+        xpub_nodrop: kind == Kind::Pub,
+        ..Options::default()
+    };
     let kind = match kind {
         Kind::Push => SocketType::Push,
         Kind::Pull => SocketType::Pull,

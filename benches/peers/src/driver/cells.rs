@@ -71,41 +71,40 @@ impl fmt::Display for Cell {
 /// All cells, in the order of the tables.
 pub(crate) fn all() -> Vec<Cell> {
     let mut cells = Vec::new();
-    let mut add = |pattern, transport, size, peers| {
-        cells.push(Cell {
-            pattern,
-            transport,
-            size,
-            peers,
-        })
-    };
     for pattern in Pattern::ALL {
         for transport in Transport::ALL {
-            let over_tcp = transport == Transport::Tcp;
-            match pattern {
-                Pattern::Throughput if transport == Transport::Inproc => {
-                    add(pattern, transport, SIZE, 1);
-                    add(pattern, transport, 8192, 1);
-                }
-                Pattern::Throughput => SIZES
-                    .into_iter()
-                    .for_each(|size| add(pattern, transport, size, 1)),
-                Pattern::Shared if transport == Transport::Inproc => {}
-                Pattern::Shared => SHARED_SIZES
-                    .into_iter()
-                    .for_each(|size| add(pattern, transport, size, 1)),
-                Pattern::Latency | Pattern::Routed => add(pattern, transport, SIZE, 1),
-                Pattern::Publish if over_tcp => [8, 64, 1000]
-                    .into_iter()
-                    .for_each(|n| add(pattern, transport, SIZE, n)),
-                Pattern::FanIn if over_tcp => {
-                    [8, 64].into_iter().for_each(|n| add(pattern, transport, SIZE, n))
-                }
-                Pattern::Publish | Pattern::FanIn => add(pattern, transport, SIZE, 8),
-            }
+            let cell = |size, peers| Cell {
+                pattern,
+                transport,
+                size,
+                peers,
+            };
+            cells.extend(sizes(pattern, transport).iter().map(|&size| cell(size, 1)));
+            cells.extend(peers(pattern, transport).iter().map(|&peers| cell(SIZE, peers)));
         }
     }
     cells
+}
+
+/// What sizes are measured with one peer.
+fn sizes(pattern: Pattern, transport: Transport) -> &'static [usize] {
+    match (pattern, transport) {
+        (Pattern::Throughput, Transport::Inproc) => &[SIZE, 8192],
+        (Pattern::Throughput, _) => &SIZES,
+        (Pattern::Shared, Transport::Tcp | Transport::Ipc) => &SHARED_SIZES,
+        (Pattern::Latency | Pattern::Routed, _) => &[SIZE],
+        (Pattern::Shared | Pattern::Publish | Pattern::FanIn, _) => &[],
+    }
+}
+
+/// What numbers of peers are measured, where there are many.
+fn peers(pattern: Pattern, transport: Transport) -> &'static [u16] {
+    match (pattern, transport) {
+        (Pattern::Publish, Transport::Tcp) => &[8, 64, 1000],
+        (Pattern::FanIn, Transport::Tcp) => &[8, 64],
+        (Pattern::Publish | Pattern::FanIn, _) => &[8],
+        _ => &[],
+    }
 }
 
 /// The words after the role on a program's command line.

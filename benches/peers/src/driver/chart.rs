@@ -31,11 +31,15 @@ const BAR: f64 = 20.0;
 /// The libraries of the lines, in the order of drawing: ours on top.
 const LIBRARIES: [&str; 6] = [RAW, "zeromq", "rzmq", "omq", "libzmq", OURS];
 
-/// A chart's file and itself.
-type Picture = (&'static str, String);
+/// A chart, and where it goes.
+pub(crate) struct Chart {
+    pub(crate) file: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) svg: String,
+}
 
 /// All charts for which there are figures.
-pub(crate) fn all(all: &[Results]) -> Vec<Picture> {
+pub(crate) fn all(all: &[Results]) -> Vec<Chart> {
     [throughput(all), latency(all), cpu(all)]
         .into_iter()
         .flatten()
@@ -70,7 +74,7 @@ struct Curve {
     points: Vec<(usize, f64)>,
 }
 
-fn throughput(all: &[Results]) -> Option<Picture> {
+fn throughput(all: &[Results]) -> Option<Chart> {
     let cells: Vec<&Results> = all
         .iter()
         .filter(|results| {
@@ -87,13 +91,15 @@ fn throughput(all: &[Results]) -> Option<Picture> {
     });
     let cell = cells.first()?.cell;
     let title = "PUSH → PULL over tcp, messages per second by size of the body";
-    Some((
-        "peers_throughput.svg",
-        lines(title, &places, &curves, |rate| short(cell, rate))?,
-    ))
+    let svg = lines(title, &places, &curves, |rate| short(cell, rate))?;
+    Some(Chart {
+        file: "peers_throughput.svg",
+        title,
+        svg,
+    })
 }
 
-fn latency(all: &[Results]) -> Option<Picture> {
+fn latency(all: &[Results]) -> Option<Chart> {
     let results = all.iter().find(|results| {
         results.cell.pattern == Pattern::Latency && results.cell.transport == Transport::Tcp
     })?;
@@ -106,10 +112,12 @@ fn latency(all: &[Results]) -> Option<Picture> {
             .unwrap_or_default(),
     });
     let title = "REQ and REP over tcp, 64 B: so many of the round trips take at most so many µs";
-    Some((
-        "peers_latency.svg",
-        lines(title, &places, &curves, |time| format!("{time:.0}"))?,
-    ))
+    let svg = lines(title, &places, &curves, |time| format!("{time:.0}"))?;
+    Some(Chart {
+        file: "peers_latency.svg",
+        title,
+        svg,
+    })
 }
 
 /// The medians of each quantile over the rounds.
@@ -228,7 +236,7 @@ fn names(svg: &mut String, curves: &[Curve], y: &impl Fn(f64) -> f64) {
     }
 }
 
-fn cpu(all: &[Results]) -> Option<Picture> {
+fn cpu(all: &[Results]) -> Option<Chart> {
     let is_shown = |cell: Cell| {
         cell.pattern == Pattern::Throughput && cell.transport == Transport::Tcp && cell.size == 64
     };
@@ -256,7 +264,12 @@ fn cpu(all: &[Results]) -> Option<Picture> {
             top + 11.0
         );
     }
-    Some(("peers_cpu.svg", svg + "</svg>\n"))
+    let svg = svg + "</svg>\n";
+    Some(Chart {
+        file: "peers_cpu.svg",
+        title,
+        svg,
+    })
 }
 
 #[cfg(test)]
@@ -295,7 +308,10 @@ mod tests {
         let pictures = all(&made_up());
         assert_eq!(pictures.len(), 3);
         let names: BTreeSet<&str> = LIBRARIES.into_iter().collect();
-        for (file, picture) in pictures {
+        for Chart {
+            file, svg: picture, ..
+        } in pictures
+        {
             assert!(
                 names.iter().all(|name| picture.contains(&format!(">{name}<"))),
                 "{file}"

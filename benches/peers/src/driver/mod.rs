@@ -76,12 +76,18 @@ fn select(filter: &str) -> Outcome<(Vec<Contender>, Vec<cells::Cell>)> {
     Ok(selected)
 }
 
+/// Writes tables and charts into the documents; the front page gets a small table and the first chart.
 fn keep(conditions: &str, all: &[Results]) -> Outcome<()> {
-    figures::write(DOCUMENT, "contenders", table::who().trim_end())?;
-    figures::write(DOCUMENT, "run", &format!("{conditions}\n\n{}", table::full(all)))?;
-    figures::write("README.md", "peers", &table::compact(all))?;
-    for (file, picture) in chart::all(all) {
-        figures::write_file(&format!("docs/pictures/{file}"), &picture)?;
+    let mut images = Vec::new();
+    for chart in chart::all(all) {
+        let path = format!("pictures/{}", chart.file);
+        figures::write_file(&format!("docs/{path}"), &chart.svg)?;
+        images.push(format!("![{}]({path})", chart.title));
     }
-    Ok(())
+    figures::write(DOCUMENT, "contenders", table::who().trim_end())?;
+    figures::write(DOCUMENT, "charts", &images.join("\n\n"))?;
+    figures::write(DOCUMENT, "run", &format!("{conditions}\n\n{}", table::full(all)))?;
+    let first = images.first().map(|image| image.replace("](", "](docs/"));
+    let front = format!("{}\n\n{}", table::compact(all), first.unwrap_or_default());
+    figures::write("README.md", "peers", front.trim_end())
 }
