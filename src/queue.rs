@@ -181,6 +181,24 @@ impl Queue {
     #[inline]
     pub(crate) fn push_from(&mut self, slot: &mut Option<Message>) {
         let Some(message) = slot else { return };
+        if self.pack(message) {
+            *slot = None;
+        } else if let Some(message) = slot.take() {
+            self.push_slowly(message);
+        }
+    }
+
+    /// Appends a message that others get as well. A short one is copied from where it is.
+    #[inline]
+    pub(crate) fn push_copy(&mut self, message: &Message) {
+        if !self.pack(message) {
+            self.push_slowly(message.clone());
+        }
+    }
+
+    /// Appends a copy of a message, if it is one of those that are short; tells whether it is.
+    #[inline]
+    fn pack(&mut self, message: &Message) -> bool {
         if let Some((padded, len)) = message.as_padded() {
             // A copy of a size that the compiler knows takes no call; what was too much is cut off again.
             self.reserve(HEADER + INLINE_CAPACITY);
@@ -189,18 +207,18 @@ impl Queue {
             let too_much = INLINE_CAPACITY - usize::from(len).min(INLINE_CAPACITY);
             self.packed.truncate(self.packed.len() - too_much);
             self.load.add(Load::of_singles(1, u64::from(len)));
-            *slot = None;
-        } else if let Some(pooled) = message.as_pooled() {
+            return true;
+        }
+        if let Some(pooled) = message.as_pooled() {
             let len = pooled.as_slice().len();
             self.reserve(HEADER + POOLED_CAPACITY);
             self.packed
                 .extend_from_slice(&[PACKED, u8::try_from(len).unwrap_or(0)]);
             pooled.append_to(&mut self.packed);
             self.load.add(Load::of_singles(1, len as u64));
-            *slot = None;
-        } else if let Some(message) = slot.take() {
-            self.push_slowly(message);
+            return true;
         }
+        false
     }
 
     #[inline(never)]

@@ -135,16 +135,34 @@ impl PipeEnd {
     /// before that would have the processor wait for its own writes.
     #[inline]
     pub(crate) fn send(&mut self, message: &mut Option<Message>) -> Result<Option<Wake>, PushError> {
-        if self.credit.messages > 1
-            && let Some(weight) = message.as_ref().map(|message| message.weight() as u64)
-            && weight < self.credit.bytes
+        if let Some(weight) = message.as_ref().map(Message::weight)
+            && self.spend(weight as u64)
         {
-            self.credit.messages -= 1;
-            self.credit.bytes -= weight;
             self.staged.push_from(message);
             return Ok(None);
         }
         self.send_through(message)
+    }
+
+    /// Sends a message that others get as well. It is copied from where it is, if it can be staged.
+    #[inline]
+    pub(crate) fn send_copy(&mut self, message: &Message) -> Result<Option<Wake>, PushError> {
+        if self.spend(message.weight() as u64) {
+            self.staged.push_copy(message);
+            return Ok(None);
+        }
+        self.send_through(&mut Some(message.clone()))
+    }
+
+    /// Takes a message of this weight off the credit, if it suffices to stage one.
+    #[inline]
+    fn spend(&mut self, weight: u64) -> bool {
+        let suffices = self.credit.messages > 1 && weight < self.credit.bytes;
+        if suffices {
+            self.credit.messages -= 1;
+            self.credit.bytes -= weight;
+        }
+        suffices
     }
 
     /// Sends a message through the lane, behind what is staged; or stages it, if the reader has begun to gather. There

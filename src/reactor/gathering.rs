@@ -32,14 +32,14 @@ pub(super) struct Ticked {
 }
 
 impl Gathering {
-    /// A burst began; tells whether it is the only one.
-    pub(super) fn add(&self, session: Arc<Session>) -> bool {
+    /// A burst began; returns how many there are now.
+    pub(super) fn add(&self, session: Arc<Session>) -> usize {
         let mut list = self.list.lock();
         list.tickets += 1;
         let ticket = list.tickets;
         list.sessions.push((ticket, session));
         self.any.store(true, Ordering::Release);
-        list.sessions.len() == 1
+        list.sessions.len()
     }
 
     pub(super) fn any(&self) -> bool {

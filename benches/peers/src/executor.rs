@@ -68,6 +68,14 @@ impl Executor for Tokio {
 #[derive(Default)]
 pub struct Smol(Arc<smol::Executor<'static>>);
 
+impl Smol {
+    /// Returns the executor, to spawn tasks on.
+    #[must_use]
+    pub fn tasks(&self) -> Arc<smol::Executor<'static>> {
+        Arc::clone(&self.0)
+    }
+}
+
 impl Executor for Smol {
     fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         smol::block_on(self.0.run(future))

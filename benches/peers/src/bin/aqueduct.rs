@@ -1,19 +1,54 @@
-//! This library, with blocking calls or with futures, on two executors.
+//! This library, with blocking calls or with futures, on executors that run its connections.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use aqueduct::{Dealer, Message, Pub, Pull, Push, Rep, Req, Router, SlowPolicy, Sub};
+use aqueduct::{Context, Dealer, Message, Pub, Pull, Push, Rep, Req, Router, SlowPolicy, Sub};
 use aqueduct_peers::executor::{Smol, Threads, Tokio};
-use aqueduct_peers::{HWM, Kind, Library, Outcome, Socket, Task, no_such_mode, program, run};
+use aqueduct_peers::{Executor, HWM, Kind, Library, Outcome, Socket, Task, no_such_mode, program, run};
 use bytes::Bytes;
 
 fn main() -> ExitCode {
     program(|mode, task| match mode {
         "blocking" => run(&Threads, || Ok(Blocking), task),
-        "tokio" => run(&Tokio::current_thread()?, || Ok(Async), task),
-        "smol" => run(&Smol::default(), || Ok(Async), task),
+        "tokio" => run(&Tokio::current_thread()?, drive_on_tokio, task),
+        "smol" => {
+            let executor = Smol::default();
+            let tasks = executor.tasks();
+            run(&executor, || drive_on_smol(&tasks), task)
+        }
+        "own" => run(&Own::default(), || Ok(Async), task),
         _ => no_such_mode(mode),
     })
+}
+
+/// Has the executor run the connections, too.
+fn drive_on_tokio() -> Outcome<Async> {
+    tokio::spawn(Context::default().driver()?.on_tokio());
+    Ok(Async)
+}
+
+fn drive_on_smol(tasks: &smol::Executor<'static>) -> Outcome<Async> {
+    tasks.spawn(Context::default().driver()?.on_async_io()).detach();
+    Ok(Async)
+}
+
+/// An executor of tasks in the library's own, which runs the connections.
+#[derive(Default)]
+struct Own(Arc<smol::Executor<'static>>);
+
+impl Executor for Own {
+    fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        aqueduct::block_on(self.0.run(future))
+    }
+
+    fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> impl Future<Output = Outcome<T>> {
+        let task = self.0.spawn(future);
+        async { Ok(task.await) }
+    }
 }
 
 struct Blocking;

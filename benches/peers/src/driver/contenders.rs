@@ -36,6 +36,7 @@ contenders! {
     "aqueduct"        "aqueduct" "aqueduct" "blocking" "blocking calls";
     "aqueduct-tokio"  "aqueduct" "aqueduct" "tokio"    "futures, on a current-thread runtime of tokio";
     "aqueduct-smol"   "aqueduct" "aqueduct" "smol"     "futures, on an executor of smol";
+    "aqueduct-own"    "aqueduct" "aqueduct" "own"      "futures, in its own `block_on`";
     "libzmq"          "libzmq"   "libzmq"   "blocking" "blocking calls";
     "libzmq-64k"      "libzmq"   "libzmq"   "batches"  "the same, with batches of 64 KiB (a draft option)";
     "omq"             "omq"      "omq"      "blocking" "blocking calls; its own I/O thread";
