@@ -57,6 +57,12 @@ const IN_A_ROW: Duration = Duration::from_micros(5);
 /// writing to the others took. More, and one that waits for the answers of its peers would be taken to be in a burst.
 const SHARE_BESIDE_WRITES: u32 = 4;
 
+/// One that writes to others for so long is interrupted on the way, for a while that says nothing of it.
+const LONG_ROUND: Duration = Duration::from_micros(500);
+
+/// How long a thread that has lost its processor may have to wait for it.
+const SLICE: Duration = Duration::from_millis(4);
+
 /// How a session's senders behave.
 #[derive(Debug, Default)]
 pub(super) struct Burst {
@@ -118,8 +124,13 @@ impl Written {
         let pause = next.at.saturating_duration_since(self.at);
         // Between two threads that send in turn this means nothing, but it does not happen often in a row.
         let elsewhere = next.writing.saturating_sub(self.writing);
-        let in_a_row = pause.saturating_sub(elsewhere) < IN_A_ROW + elsewhere / SHARE_BESIDE_WRITES;
-        in_a_row.then_some(pause)
+        let interrupted = if elsewhere < LONG_ROUND {
+            Duration::ZERO
+        } else {
+            SLICE
+        };
+        let most = IN_A_ROW + elsewhere / SHARE_BESIDE_WRITES + interrupted;
+        (pause.saturating_sub(elsewhere) < most).then_some(pause)
     }
 }
 
@@ -418,7 +429,14 @@ mod tests {
 
     #[test]
     fn a_sender_with_a_thousand_peers_is_in_a_row_though_each_waits_for_its_turn() {
+        assert_eq!(pause(400 * MICRO, 80 * MICRO), Some(480 * MICRO));
         assert_eq!(pause(4000 * MICRO, 300 * MICRO), Some(4300 * MICRO));
+    }
+
+    #[test]
+    fn a_round_that_was_interrupted_is_still_in_a_row() {
+        assert_eq!(pause(2000 * MICRO, 3000 * MICRO), Some(5000 * MICRO));
+        assert_eq!(pause(2000 * MICRO, 5000 * MICRO), None);
     }
 
     #[test]
