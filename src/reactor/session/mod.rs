@@ -69,8 +69,8 @@ struct State {
     /// Gone once the connection is closed.
     stream: Option<Stream>,
     connection: Connection,
-    /// The pipe of an endpoint connected to, kept until the handshake is done.
-    waiting_link: Option<Link>,
+    /// The pipe of an endpoint connected to, kept until the handshake is done; elsewhere, for most sessions never have it.
+    waiting_link: Option<Box<Link>>,
     /// The pipe in use.
     link: Option<Link>,
     address: String,
@@ -159,7 +159,7 @@ impl Session {
                 state: Mutex::new(State {
                     stream: None,
                     connection,
-                    waiting_link: link,
+                    waiting_link: link.map(Box::new),
                     link: None,
                     address,
                     connecting,
@@ -191,7 +191,7 @@ impl Session {
         };
         if let Err(error) = stream.register(&reactor.registry, mio::Token(session.key)) {
             reactor.remove(session.key, &mut state.armed);
-            return Err((error, state.waiting_link.take()));
+            return Err((error, state.waiting_link.take().map(|link| *link)));
         }
         state.stream = Some(stream);
         reactor.arm(session.key, &mut state.armed, deadline);
@@ -290,7 +290,7 @@ impl Session {
                     state.waiting_link = Some(link);
                     return admitted;
                 }
-                link
+                *link
             }
             None => self.config.hooks.attach(self.origin.endpoint(), info)?,
         };
@@ -330,7 +330,8 @@ impl Session {
         let was_ready = state.link.is_some();
         // A peer that ends its side after we have ended ours has read all that we wrote.
         let orderly = state.draining && reason == DisconnectReason::PeerClosed;
-        let mut link = state.link.take().or_else(|| state.waiting_link.take());
+        let waiting = state.waiting_link.take().map(|link| *link);
+        let mut link = state.link.take().or(waiting);
         if let Some(link) = &mut link {
             match &self.origin {
                 Origin::Dialed(dialer) if dialer.keeps_pipe() => after.wakes.extend(link.end.rest()),
