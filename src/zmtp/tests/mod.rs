@@ -72,7 +72,8 @@ impl End {
             self.events.extend(self.connection.poll_event());
             rest = &rest[result?..];
             if !self.connection.is_deciding() {
-                return Ok(assert_eq!(rest, []));
+                assert_eq!(rest, []);
+                return Ok(());
             }
             self.connection.handle_verdict(self.verdict.clone(), now)?;
             self.connection.handle_timeout(now + limits::DENIAL_PAUSE)?;
