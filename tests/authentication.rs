@@ -296,7 +296,9 @@ fn other_mechanisms_reach_nobody() {
     let monitor = push.monitor();
     push.connect(&endpoint).unwrap();
     push.send("private").unwrap();
-    assert_eq!(await_outcome(&monitor), mismatch("PLAIN", "NULL"));
+    // The other end hangs up as soon as it has read our greeting, and may not have sent its own.
+    let outcome = await_outcome(&monitor);
+    assert!(outcome == mismatch("PLAIN", "NULL") || outcome == Err(DisconnectReason::PeerClosed));
     assert_eq!(
         (push.stats().total.queued, push.stats().total.handed.messages),
         (1, 0)
