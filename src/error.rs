@@ -9,6 +9,7 @@ use crate::{Endpoint, Message, RoutingId, SocketType};
 
 /// Why a message was not sent. The message is inside.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[repr(u64)] // Else its tag is as large as the alignment of messages, and each `send` would wait to read it.
 pub enum SendError {
     /// No peer could take the message in time.
     #[error("no peer could take the message in time")]
@@ -30,6 +31,7 @@ impl SendError {
 
 /// Why a message was not sent at once. The message is inside.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[repr(u64)] // As above.
 pub enum TrySendError {
     /// No peer can take a message now: there is none, or all are at their high-water mark.
     #[error("no peer can take a message now")]

@@ -41,7 +41,9 @@ pub(crate) const FRAME_OVERHEAD: usize = 64;
 #[derive(Clone)]
 pub struct Frame(FrameRepr);
 
+/// The type of the tag is given, since it would be as large as the alignment: written by halves, and read as one.
 #[derive(Clone)]
+#[repr(u64)]
 enum FrameRepr {
     Inline {
         len: usize,

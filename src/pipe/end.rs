@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ring::Ring;
 use super::{Address, Limits, PushError, To, Wake, WakeReader, Wakes};
 use crate::message::Message;
-use crate::queue::{Load, Queue};
+use crate::queue::{Load, Queue, Run};
 use crate::stats::{DropReason, Drops, Traffic};
 use crate::sync::BriefMutex;
 
@@ -135,16 +135,34 @@ impl PipeEnd {
     /// before that would have the processor wait for its own writes.
     #[inline]
     pub(crate) fn send(&mut self, message: &mut Option<Message>) -> Result<Option<Wake>, PushError> {
-        if self.credit.messages > 1
-            && let Some(weight) = message.as_ref().map(|message| message.weight() as u64)
-            && weight < self.credit.bytes
+        if let Some(weight) = message.as_ref().map(Message::weight)
+            && self.spend(weight as u64)
         {
-            self.credit.messages -= 1;
-            self.credit.bytes -= weight;
             self.staged.push_from(message);
             return Ok(None);
         }
         self.send_through(message)
+    }
+
+    /// Sends a message that others get as well. It is copied from where it is, if it can be staged.
+    #[inline]
+    pub(crate) fn send_copy(&mut self, message: &Message) -> Result<Option<Wake>, PushError> {
+        if self.spend(message.weight() as u64) {
+            self.staged.push_copy(message);
+            return Ok(None);
+        }
+        self.send_through(&mut Some(message.clone()))
+    }
+
+    /// Takes a message of this weight off the credit, if it suffices to stage one.
+    #[inline]
+    fn spend(&mut self, weight: u64) -> bool {
+        let suffices = self.credit.messages > 1 && weight < self.credit.bytes;
+        if suffices {
+            self.credit.messages -= 1;
+            self.credit.bytes -= weight;
+        }
+        suffices
     }
 
     /// Sends a message through the lane, behind what is staged; or stages it, if the reader has begun to gather. There
@@ -225,7 +243,7 @@ impl PipeEnd {
 
     /// Reads messages that lie packed, up to `limit` bytes of them, and returns how many. There are none if the next
     /// message is not of that kind, or there is no next message; in that case this end now sleeps.
-    pub(crate) fn pop_run(&mut self, limit: usize, sink: impl FnMut(&[u8]), wakes: &mut Wakes) -> u64 {
+    pub(crate) fn pop_run(&mut self, limit: usize, sink: impl FnOnce(Run<'_>), wakes: &mut Wakes) -> u64 {
         self.fetch(wakes);
         let load = self.batch.pop_run(limit, sink);
         if load.messages > 0 {

@@ -23,15 +23,23 @@ struct List {
     tickets: u64,
 }
 
+/// What a tick has found.
+pub(super) struct Ticked {
+    /// Some burst goes on.
+    pub(super) any: bool,
+    /// None has paused.
+    pub(super) steady: bool,
+}
+
 impl Gathering {
-    /// A burst began; tells whether it is the only one.
-    pub(super) fn add(&self, session: Arc<Session>) -> bool {
+    /// A burst began; returns how many there are now.
+    pub(super) fn add(&self, session: Arc<Session>) -> usize {
         let mut list = self.list.lock();
         list.tickets += 1;
         let ticket = list.tickets;
         list.sessions.push((ticket, session));
         self.any.store(true, Ordering::Release);
-        list.sessions.len() == 1
+        list.sessions.len()
     }
 
     pub(super) fn any(&self) -> bool {
@@ -46,10 +54,11 @@ impl Gathering {
     }
 
     /// Looks after the bursts: those whose senders have written by themselves since the last ticks are left alone, those
-    /// that have paused are written, and those in which nothing came for long enough are over. Tells whether any goes on.
-    pub(super) fn tick(&self) -> bool {
+    /// that have paused are written, and those in which nothing came for long enough are over.
+    pub(super) fn tick(&self) -> Ticked {
         let mut paused = self.snapshot();
         paused.retain(|(_, session)| session.has_paused());
+        let steady = paused.is_empty();
         Session::flush_gathered(paused.iter().map(|(_, session)| session));
         let mut ended = paused;
         ended.retain(|(_, session)| session.has_rested());
@@ -62,7 +71,7 @@ impl Gathering {
             .retain(|(ticket, _)| ended.binary_search_by_key(ticket, |(ended, _)| *ended).is_err());
         let any = !list.sessions.is_empty();
         self.any.store(any, Ordering::Release);
-        any
+        Ticked { any, steady }
     }
 
     /// The sessions of now, to be run while the list is not locked; few, as a rule.

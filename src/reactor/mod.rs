@@ -362,7 +362,9 @@ impl Reactor {
                 }
                 Shift::Turn(event_loop) => self.turn_once(event_loop),
                 Shift::Tick => {
-                    if !self.gathering.tick() {
+                    let ticked = self.gathering.tick();
+                    self.driver.set_steady(ticked.steady);
+                    if !ticked.any {
                         self.driver.set_bursting(false);
                         // A burst that began in between has said so before, and would now be forgotten.
                         if self.gathering.any() {

@@ -18,14 +18,11 @@
 mod cells;
 
 mod aqueduct_side;
-mod arguments;
 mod child;
-mod clock;
 mod crowd;
 mod fair;
 mod heap;
 mod idle;
-mod payload;
 mod raw_side;
 mod report;
 mod run;
@@ -33,15 +30,11 @@ mod syscalls;
 mod topics;
 mod traffic;
 mod worker;
-mod zmtp;
 
-use std::error::Error;
 use std::process::ExitCode;
 
-use arguments::Arguments;
-
-/// What can fail here is reported to a person, who wants the words and not the type.
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+use aqueduct_bench_shared::Outcome;
+use aqueduct_bench_shared::arguments::Arguments;
 
 #[global_allocator]
 static HEAP: heap::Counting = heap::Counting;

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use aqueduct::{Pub, SlowPolicy, Sub};
 
-use crate::arguments::Arguments;
 use crate::cells::{Cell, Kind, Transport};
 use crate::child::{Child, Report};
 use crate::{Outcome, aqueduct_side};
+use aqueduct_bench_shared::arguments::Arguments;
 
 const SIZE: usize = 64;
 
@@ -43,7 +43,7 @@ type Calls = BTreeMap<String, u64>;
 
 pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     let check = arguments.flag("--check");
-    arguments.finish()?;
+    arguments.finish(crate::USAGE)?;
     let directory = std::env::temp_dir().join(format!("aqueduct-syscalls-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;
     let result = all(&directory, check);

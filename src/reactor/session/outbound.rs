@@ -20,6 +20,13 @@ const BATCH_BYTES: usize = 128 * 1024;
 /// the throughput, a larger one falls out of the cache.
 const GATHERED_BYTES: u64 = 64 * 1024;
 
+/// What all bursts of a reactor together may gather, as far as [`GATHERED_LEAST`] allows: with many peers it is the cache
+/// that decides.
+const GATHERED_IN_ALL: u64 = 1024 * 1024;
+
+/// What a burst gathers at least, or its system calls would cost more than the cache saves.
+const GATHERED_LEAST: u64 = 8 * 1024;
+
 /// Ticks without a write after which a burst has paused. Two, for a fast sender takes longer than one tick to fill a
 /// batch, and must not find the I/O thread at its pipe.
 const IDLE_TICKS: u32 = 2;
@@ -49,6 +56,12 @@ const IN_A_ROW: Duration = Duration::from_micros(5);
 /// A sender with many peers needs time for each of them, too: what is left of a pause may be this part of the time that
 /// writing to the others took. More, and one that waits for the answers of its peers would be taken to be in a burst.
 const SHARE_BESIDE_WRITES: u32 = 4;
+
+/// One that writes to others for so long is interrupted on the way, for a while that says nothing of it.
+const LONG_ROUND: Duration = Duration::from_micros(500);
+
+/// How long a thread that has lost its processor may have to wait for it.
+const SLICE: Duration = Duration::from_millis(4);
 
 /// How a session's senders behave.
 #[derive(Debug, Default)]
@@ -111,8 +124,13 @@ impl Written {
         let pause = next.at.saturating_duration_since(self.at);
         // Between two threads that send in turn this means nothing, but it does not happen often in a row.
         let elsewhere = next.writing.saturating_sub(self.writing);
-        let in_a_row = pause.saturating_sub(elsewhere) < IN_A_ROW + elsewhere / SHARE_BESIDE_WRITES;
-        in_a_row.then_some(pause)
+        let interrupted = if elsewhere < LONG_ROUND {
+            Duration::ZERO
+        } else {
+            SLICE
+        };
+        let most = IN_A_ROW + elsewhere / SHARE_BESIDE_WRITES + interrupted;
+        (pause.saturating_sub(elsewhere) < most).then_some(pause)
     }
 }
 
@@ -202,8 +220,11 @@ impl Session {
             return;
         };
         state.burst.begin(pause);
-        self.set_sleep(state, WakeReader::AtBytes(GATHERED_BYTES));
-        if self.reactor.gathering.add(myself) {
+        let bursts = self.reactor.gathering.add(myself);
+        let share = GATHERED_IN_ALL / bursts.max(1) as u64;
+        let bytes = share.clamp(GATHERED_LEAST, GATHERED_BYTES);
+        self.set_sleep(state, WakeReader::AtBytes(bytes));
+        if bursts == 1 {
             self.reactor.driver.set_bursting(true);
         }
     }
@@ -323,7 +344,7 @@ impl Session {
             let mut count = 0;
             if state.connection.passes_packed(batch) {
                 let room = BATCH_BYTES - batch.len();
-                count = link.end.pop_run(room, |run| batch.put(run), &mut after.wakes);
+                count = link.end.pop_run(room, |run| batch.put_run(run), &mut after.wakes);
             }
             if count == 0 {
                 let Some(message) = link.end.pop(&mut after.wakes) else {
@@ -408,7 +429,14 @@ mod tests {
 
     #[test]
     fn a_sender_with_a_thousand_peers_is_in_a_row_though_each_waits_for_its_turn() {
+        assert_eq!(pause(400 * MICRO, 80 * MICRO), Some(480 * MICRO));
         assert_eq!(pause(4000 * MICRO, 300 * MICRO), Some(4300 * MICRO));
+    }
+
+    #[test]
+    fn a_round_that_was_interrupted_is_still_in_a_row() {
+        assert_eq!(pause(2000 * MICRO, 3000 * MICRO), Some(5000 * MICRO));
+        assert_eq!(pause(2000 * MICRO, 5000 * MICRO), None);
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use aqueduct::{Dealer, Router};
 
 use super::{Crowd, Findings, PATIENCE, SIZE, Sums, number};
-use crate::arguments::Arguments;
 use crate::child::{Child, wait_for_parent};
-use crate::report::thousands;
-use crate::{Outcome, clock, heap, idle};
+use crate::{Outcome, heap, idle};
+use aqueduct_bench_shared::arguments::Arguments;
+use aqueduct_bench_shared::clock;
+use aqueduct_bench_shared::figures::thousands;
 
 /// Questions of each DEALER in a round.
 const QUESTIONS: usize = 20;

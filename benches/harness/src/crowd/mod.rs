@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use aqueduct::{Interest, PollError, Pollable, Poller, ReadyList, SocketStats};
 
-use crate::arguments::Arguments;
+use crate::Outcome;
 use crate::child::Child;
-use crate::report::{Spread, thousands};
-use crate::{Outcome, report};
+use aqueduct_bench_shared::arguments::Arguments;
+use aqueduct_bench_shared::figures::{self, Spread, thousands};
 
 pub(crate) use answering::{dealers, router};
 pub(crate) use publishing::{publisher, subscribers};
@@ -32,7 +32,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     let dealers: usize = arguments.option("--dealers", 5000)?;
     let rounds: usize = arguments.option("--rounds", 5)?;
     let write = arguments.flag("--write");
-    arguments.finish()?;
+    arguments.finish(crate::USAGE)?;
     if subscribers == 0 || dealers == 0 || rounds == 0 {
         return Err("there is no crowd of none".into());
     }
@@ -47,7 +47,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     let text = texts.join("\n\n");
     println!("{text}");
     if write {
-        report::write("docs/BENCHMARKS.md", "crowd", &text)?;
+        figures::write("docs/BENCHMARKS.md", "crowd", &text)?;
     }
     Ok(())
 }

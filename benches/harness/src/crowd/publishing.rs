@@ -3,11 +3,12 @@
 use aqueduct::{Pub, Sub, TryRecvError};
 
 use super::{Crowd, Findings, PATIENCE, QUEUE, SIZE, Sums, number};
-use crate::arguments::Arguments;
 use crate::child::{Child, wait_for_parent};
-use crate::payload::{Checker, Payload};
-use crate::report::thousands;
-use crate::{Outcome, clock, heap, idle};
+use crate::{Outcome, heap, idle};
+use aqueduct_bench_shared::arguments::Arguments;
+use aqueduct_bench_shared::clock;
+use aqueduct_bench_shared::figures::thousands;
+use aqueduct_bench_shared::payload::{Checker, Payload};
 
 /// The process with the one socket: prints what there is to tell.
 pub(crate) fn publisher(mut arguments: Arguments) -> Outcome<()> {
@@ -26,7 +27,7 @@ pub(crate) fn publisher(mut arguments: Arguments) -> Outcome<()> {
     for _ in 0..rounds {
         let start = clock::now();
         for _ in 0..QUEUE {
-            publisher.send(payload.next().bytes())?;
+            publisher.send(payload.next_body().bytes())?;
         }
         let nanos = number(&crowd)? - start;
         rates.push((count * QUEUE) as f64 * 1e9 / nanos as f64);

@@ -13,10 +13,10 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::Outcome;
-use crate::arguments::Arguments;
 use crate::child::Child;
-use crate::report::{self, Spread, thousands};
-use crate::zmtp;
+use aqueduct_bench_shared::arguments::Arguments;
+use aqueduct_bench_shared::figures::{self, Spread, thousands};
+use aqueduct_bench_shared::zmtp;
 
 use form::Form;
 pub(crate) use publisher::worker;
@@ -44,7 +44,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     let count: usize = arguments.option("--count", 1_000_000)?;
     let rounds: usize = arguments.option("--rounds", 5)?;
     let write = arguments.flag("--write");
-    arguments.finish()?;
+    arguments.finish(crate::USAGE)?;
     if count == 0 || rounds == 0 || (write && (count < 1_000_000 || rounds < 5)) {
         return Err("figures to keep come from a million topics or more, and 5 rounds or more".into());
     }
@@ -70,7 +70,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     let text = text.trim_end();
     println!("{text}");
     if write {
-        report::write("docs/BENCHMARKS.md", "topics", text)?;
+        figures::write("docs/BENCHMARKS.md", "topics", text)?;
     }
     Ok(())
 }

@@ -6,9 +6,10 @@ use aqueduct::{XPub, XPubEvent};
 
 use super::form::Form;
 use super::{Contender, PATIENCE};
-use crate::arguments::Arguments;
 use crate::child::wait_for_parent;
-use crate::{Outcome, clock, heap, idle};
+use crate::{Outcome, heap, idle};
+use aqueduct_bench_shared::arguments::Arguments;
+use aqueduct_bench_shared::clock;
 
 /// Messages that are sent in a round of each kind. They begin with topics from all over the tree.
 const MESSAGES: usize = 200_000;
