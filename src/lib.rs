@@ -133,8 +133,8 @@ pub use context::{Context, block_on};
 pub use endpoint::{Endpoint, Host, IntoEndpoint, IpcEndpoint, TcpEndpoint};
 pub use error::{
     BindError, ConnectError, DetachError, DisconnectReason, EndpointError, PollError, PropertyError,
-    RecvError, ReplyError, ReqRecvError, ReqSendError, RequestError, RouteError, SendError, SubscribeError,
-    TryRecvError, TryRouteError, TrySendError, WaitError,
+    RecvError, ReplyError, ReqRecvError, ReqSendError, RequestError, RouteError, SendError, SendManyError,
+    SubscribeError, TryRecvError, TryRouteError, TrySendError, WaitError,
 };
 pub use message::{Frame, INLINE_CAPACITY, Message};
 pub use monitor::Event;
