@@ -384,6 +384,7 @@ impl Message {
 
     /// Returns the body of a one-frame message, or `None` if there are more frames.
     #[must_use]
+    #[inline]
     pub fn as_single(&self) -> Option<&[u8]> {
         match &self.0 {
             MessageRepr::One(frame) => Some(frame.as_slice()),

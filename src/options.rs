@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::security::Mechanism;
 use crate::{Message, RoutingId};
 
 const MIB: usize = 1024 * 1024;
@@ -31,13 +32,22 @@ pub struct Options {
 pub(crate) struct DialogueOptions {
     pub(crate) probe: bool,
     pub(crate) drop_unroutable: bool,
-    pub(crate) handover: bool,
+    pub(crate) handover: Handover,
     pub(crate) notices: bool,
     pub(crate) relaxed: bool,
     pub(crate) correlate: bool,
     pub(crate) answer_dropped: bool,
     pub(crate) reply_timeout: Option<Duration>,
     pub(crate) resends: usize,
+}
+
+/// To whom a peer may lose its routing id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Handover {
+    #[default]
+    Nobody,
+    SameUser,
+    Anybody,
 }
 
 /// The options of the socket types that publish and subscribe.
@@ -105,6 +115,7 @@ impl Default for TopicOptions {
 pub(crate) struct LinkOptions {
     pub(crate) routing_id: RoutingId,
     pub(crate) properties: Vec<(String, Bytes)>,
+    pub(crate) mechanism: Mechanism,
     pub(crate) max_message_size: usize,
     pub(crate) max_message_parts: usize,
     pub(crate) handshake_timeout: Duration,
@@ -168,6 +179,7 @@ impl Default for LinkOptions {
         Self {
             routing_id: RoutingId::default(),
             properties: Vec::new(),
+            mechanism: Mechanism::default(),
             max_message_size: 256 * MIB,
             max_message_parts: 65_536,
             handshake_timeout: Duration::from_secs(10),

@@ -141,7 +141,12 @@ pub(crate) struct Queue {
     packed: Vec<u8>,
     /// Where the first message begins; what is before it has been read.
     start: usize,
-    loose: VecDeque<Message>,
+    /// Few queues ever have such.
+    #[allow(
+        clippy::box_collection,
+        reason = "it is the three words that an idle connection has six of"
+    )]
+    loose: Option<Box<VecDeque<Message>>>,
     load: Load,
     /// How large the memory was that was given away: the next burst will want as much.
     given: usize,
@@ -152,7 +157,7 @@ impl Queue {
         Self {
             packed: Vec::new(),
             start: 0,
-            loose: VecDeque::new(),
+            loose: None,
             load: Load {
                 messages: 0,
                 frames: 0,
@@ -227,7 +232,7 @@ impl Queue {
         let Some(body) = message.as_single().filter(|body| body.len() < PACKED_CAPACITY) else {
             self.reserve(1);
             self.packed.push(LOOSE);
-            self.loose.push_back(message);
+            self.loose.get_or_insert_default().push_back(message);
             return;
         };
         self.reserve(LONG_HEADER + body.len());
@@ -285,7 +290,7 @@ impl Queue {
     fn pop_slowly(&mut self, slot: &mut Option<Message>) -> bool {
         let rest = self.packed.get(self.start..).unwrap_or_default();
         let (message, used) = match rest.split_first() {
-            Some((&LOOSE, _)) => (self.loose.pop_front(), 1),
+            Some((&LOOSE, _)) => (self.loose.as_mut().and_then(|loose| loose.pop_front()), 1),
             Some(_) => match split_message(rest) {
                 Some((body, after)) => (Some(Message::from(body)), rest.len() - after.len()),
                 None => return false,
@@ -307,7 +312,7 @@ impl Queue {
     /// nothing to take if the queue begins with a message that is not packed.
     pub(crate) fn pop_run(&mut self, limit: usize, sink: impl FnOnce(Run<'_>)) -> Load {
         let rest = self.packed.get(self.start..).unwrap_or_default();
-        let all = self.loose.is_empty() && rest.len() <= limit;
+        let all = rest.len() <= limit && self.loose.as_ref().is_none_or(|loose| loose.is_empty());
         if all && rest.len() >= WHOLE_RUN {
             let load = self.load;
             self.given = self.packed.capacity();
@@ -339,7 +344,9 @@ impl Queue {
         let others = other.packed.get(other.start..).unwrap_or_default();
         self.reserve(others.len());
         self.packed.extend_from_slice(others);
-        self.loose.append(&mut other.loose);
+        if let Some(others) = &mut other.loose {
+            self.loose.get_or_insert_default().append(others);
+        }
         self.load.add(other.load);
         other.clear();
     }
@@ -362,9 +369,11 @@ impl Queue {
             self.given = self.packed.capacity();
             recycle::give(std::mem::take(&mut self.packed));
         }
-        self.loose.clear();
-        if self.loose.capacity() > KEPT_BYTES / size_of::<Message>() {
-            self.loose = VecDeque::new();
+        if let Some(loose) = &mut self.loose {
+            loose.clear();
+            if loose.capacity() > KEPT_BYTES / size_of::<Message>() {
+                self.loose = None;
+            }
         }
     }
 
@@ -398,7 +407,8 @@ impl Queue {
 
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
-        self.packed.capacity() + self.loose.capacity() * size_of::<Message>()
+        let loose = self.loose.as_ref().map_or(0, |loose| loose.capacity());
+        self.packed.capacity() + loose * size_of::<Message>()
     }
 }
 

@@ -14,15 +14,15 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 700;
 
 /// Plain data that every layer may know.
-const VALUES: [&str; 8] = [
-    "message", "queue", "endpoint", "options", "peer", "error", "stats", "monitor",
+const VALUES: [&str; 9] = [
+    "message", "queue", "endpoint", "options", "peer", "error", "security", "stats", "monitor",
 ];
 
 /// Tools without a layer of their own: stores of buffers, a table, and the locks (std's, or loom's).
 const TOOLS: [&str; 4] = ["pool", "recycle", "slab", "sync"];
 
 /// Which module may use which others, beside itself and the values.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     ("message", &["pool", "recycle"]),
     ("pool", &[]),
     ("recycle", &[]),
@@ -31,6 +31,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("options", &[]),
     ("peer", &[]),
     ("error", &[]),
+    ("security", &[]),
     ("stats", &[]),
     ("monitor", &[]),
     ("slab", &[]),
@@ -48,8 +49,9 @@ const MAY_USE: [(&str, &[&str]); 18] = [
 const TOP: [&str; 4] = ["bench_internals", "guide", "simulation", "socket"];
 
 /// What does without a clock, threads, `mio` or sockets of the system.
-const PURE: [&str; 10] = [
-    "message", "queue", "endpoint", "options", "peer", "stats", "monitor", "zmtp", "pipe", "pattern",
+const PURE: [&str; 11] = [
+    "message", "queue", "endpoint", "options", "peer", "security", "stats", "monitor", "zmtp", "pipe",
+    "pattern",
 ];
 
 const IMPURE: [&str; 7] = [

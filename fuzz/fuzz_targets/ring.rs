@@ -1,4 +1,4 @@
 //! Whatever is done with a pipe, it stays a bounded queue and wakes whoever sleeps.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| aqueduct_fuzz::bounded(data, aqueduct::fuzzing::ring));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| aqueduct_fuzz::bounded_pipe(data, aqueduct::fuzzing::ring));

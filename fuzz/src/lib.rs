@@ -65,6 +65,15 @@ pub fn bounded(data: &[u8], claim: fn(&[u8])) {
     within(UNEARNED + PER_BYTE * data.len(), data, claim);
 }
 
+/// What a pipe may hold for a byte of input: two bytes make a message of up to 255, or seven of 31, and a queue that has
+/// grown has room for four times as much.
+const PIPE_PER_BYTE: usize = 4 * 8 * (31 + 9) / 2;
+
+/// Runs a claim about a pipe, which an application fills: its messages are longer than the input that asks for them.
+pub fn bounded_pipe(data: &[u8], claim: fn(&[u8])) {
+    within(UNEARNED + PIPE_PER_BYTE * data.len(), data, claim);
+}
+
 /// Runs a claim about sockets with all their peers on an input.
 pub fn bounded_world(data: &[u8], claim: fn(&[u8])) {
     within(WORLD, data, claim);
