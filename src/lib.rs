@@ -107,6 +107,8 @@ mod context;
 mod endpoint;
 mod error;
 pub mod guide;
+#[cfg(feature = "curve")]
+mod keys;
 mod message;
 mod monitor;
 mod options;
@@ -124,6 +126,8 @@ mod socket;
 mod stats;
 mod sync;
 mod transport;
+#[cfg(feature = "curve")]
+mod z85;
 mod zmtp;
 
 #[cfg(unix)]
@@ -135,6 +139,8 @@ pub use error::{
     RecvError, ReplyError, ReqRecvError, ReqSendError, RequestError, RouteError, SendError, SubscribeError,
     TryRecvError, TryRouteError, TrySendError, WaitError,
 };
+#[cfg(feature = "curve")]
+pub use keys::{KeyError, KeyPair, PublicKey, SecretKey};
 pub use message::{Frame, INLINE_CAPACITY, Message};
 pub use monitor::Event;
 pub use options::{Keepalive, SlowPolicy, Verbosity};

@@ -14,15 +14,15 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 700;
 
 /// Plain data that every layer may know.
-const VALUES: [&str; 8] = [
-    "message", "queue", "endpoint", "options", "peer", "error", "stats", "monitor",
+const VALUES: [&str; 9] = [
+    "message", "queue", "endpoint", "options", "peer", "error", "keys", "stats", "monitor",
 ];
 
-/// Tools without a layer of their own: stores of buffers, a table, and the locks (std's, or loom's).
-const TOOLS: [&str; 4] = ["pool", "recycle", "slab", "sync"];
+/// Tools without a layer of their own: stores of buffers, a table, the locks (std's, or loom's), and a way to write bytes.
+const TOOLS: [&str; 5] = ["pool", "recycle", "slab", "sync", "z85"];
 
 /// Which module may use which others, beside itself and the values.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 20] = [
     ("message", &["pool", "recycle"]),
     ("pool", &[]),
     ("recycle", &[]),
@@ -31,10 +31,12 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("options", &[]),
     ("peer", &[]),
     ("error", &[]),
+    ("keys", &["z85"]),
     ("stats", &[]),
     ("monitor", &[]),
     ("slab", &[]),
     ("sync", &[]),
+    ("z85", &[]),
     ("zmtp", &["recycle"]),
     ("pipe", &["sync"]),
     ("pattern", &["pipe", "slab"]),
@@ -48,8 +50,9 @@ const MAY_USE: [(&str, &[&str]); 18] = [
 const TOP: [&str; 4] = ["bench_internals", "guide", "simulation", "socket"];
 
 /// What does without a clock, threads, `mio` or sockets of the system.
-const PURE: [&str; 10] = [
-    "message", "queue", "endpoint", "options", "peer", "stats", "monitor", "zmtp", "pipe", "pattern",
+const PURE: [&str; 12] = [
+    "message", "queue", "endpoint", "options", "peer", "keys", "stats", "monitor", "z85", "zmtp", "pipe",
+    "pattern",
 ];
 
 const IMPURE: [&str; 7] = [
