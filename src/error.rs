@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::{Endpoint, Message, RoutingId, SocketType};
+use crate::{Denial, Endpoint, Message, RoutingId, SocketType};
 
 /// Why a message was not sent. The message is inside.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -376,6 +376,9 @@ pub enum DisconnectReason {
     /// The peer refused us with an ERROR command.
     #[error("refused by the peer: {0:?}")]
     Refused(String),
+    /// This socket's [`Authenticator`](crate::Authenticator) has not let the peer in.
+    #[error("not let in: {0}")]
+    Denied(Denial),
     /// Nothing, or too little, came in time.
     #[error("{what} took longer than {limit:?}")]
     TimedOut {

@@ -119,6 +119,7 @@ mod pool;
 mod queue;
 mod reactor;
 mod recycle;
+mod security;
 #[cfg(any(test, fuzzing))]
 mod simulation;
 mod slab;
@@ -146,6 +147,7 @@ pub use monitor::Event;
 pub use options::{Keepalive, SlowPolicy, Verbosity};
 pub use pattern::{RouterEvent, SubscriberId, XPubEvent};
 pub use peer::{PeerInfo, RoutingId, SocketType};
+pub use security::{AllowAny, AuthRequest, Authenticator, Credentials, Decision, Denial, User};
 #[cfg(unix)]
 pub use socket::Notifier;
 pub use socket::{

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::security::Mechanism;
 use crate::{Message, RoutingId};
 
 const MIB: usize = 1024 * 1024;
@@ -105,6 +106,7 @@ impl Default for TopicOptions {
 pub(crate) struct LinkOptions {
     pub(crate) routing_id: RoutingId,
     pub(crate) properties: Vec<(String, Bytes)>,
+    pub(crate) mechanism: Mechanism,
     pub(crate) max_message_size: usize,
     pub(crate) max_message_parts: usize,
     pub(crate) handshake_timeout: Duration,
@@ -168,6 +170,7 @@ impl Default for LinkOptions {
         Self {
             routing_id: RoutingId::default(),
             properties: Vec::new(),
+            mechanism: Mechanism::default(),
             max_message_size: 256 * MIB,
             max_message_parts: 65_536,
             handshake_timeout: Duration::from_secs(10),

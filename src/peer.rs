@@ -1,8 +1,11 @@
 //! Who is at the other end: socket types and which may talk, routing ids, and what a peer said of itself.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
+
+use crate::User;
 
 /// The kinds of socket that ZMTP names, with the compatibility rules of RFCs 28 to 31.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -156,6 +159,8 @@ pub struct PeerInfo {
     pub address: Option<String>,
     /// The other properties of the peer's READY in their order, such as `X-` ones. The values are the peer's word.
     pub properties: Vec<(String, Bytes)>,
+    /// Whom this socket's [`Authenticator`](crate::Authenticator) has found the peer to be; none if it has none.
+    pub user: Option<Arc<User>>,
 }
 
 impl PeerInfo {
@@ -168,7 +173,14 @@ impl PeerInfo {
             version: (3, 1),
             address: None,
             properties: Vec::new(),
+            user: None,
         }
+    }
+
+    /// Returns the name of the peer's user, if this socket has authenticated it.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.user.as_deref().map(|user| &*user.id)
     }
 
     /// Returns the value of a property of the peer's READY; names are compared without regard to case.

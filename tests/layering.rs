@@ -14,15 +14,15 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 700;
 
 /// Plain data that every layer may know.
-const VALUES: [&str; 9] = [
-    "message", "queue", "endpoint", "options", "peer", "error", "keys", "stats", "monitor",
+const VALUES: [&str; 10] = [
+    "message", "queue", "endpoint", "options", "peer", "error", "keys", "security", "stats", "monitor",
 ];
 
 /// Tools without a layer of their own: stores of buffers, a table, the locks (std's, or loom's), and a way to write bytes.
 const TOOLS: [&str; 5] = ["pool", "recycle", "slab", "sync", "z85"];
 
 /// Which module may use which others, beside itself and the values.
-const MAY_USE: [(&str, &[&str]); 20] = [
+const MAY_USE: [(&str, &[&str]); 21] = [
     ("message", &["pool", "recycle"]),
     ("pool", &[]),
     ("recycle", &[]),
@@ -32,6 +32,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
     ("peer", &[]),
     ("error", &[]),
     ("keys", &["z85"]),
+    ("security", &[]),
     ("stats", &[]),
     ("monitor", &[]),
     ("slab", &[]),
@@ -50,9 +51,9 @@ const MAY_USE: [(&str, &[&str]); 20] = [
 const TOP: [&str; 4] = ["bench_internals", "guide", "simulation", "socket"];
 
 /// What does without a clock, threads, `mio` or sockets of the system.
-const PURE: [&str; 12] = [
-    "message", "queue", "endpoint", "options", "peer", "keys", "stats", "monitor", "z85", "zmtp", "pipe",
-    "pattern",
+const PURE: [&str; 13] = [
+    "message", "queue", "endpoint", "options", "peer", "keys", "security", "stats", "monitor", "z85", "zmtp",
+    "pipe", "pattern",
 ];
 
 const IMPURE: [&str; 7] = [

@@ -143,7 +143,7 @@ impl Dialer {
     }
 
     /// The resolver has an answer.
-    pub(super) fn handle_resolved(self: &Arc<Self>, addresses: io::Result<Vec<SocketAddr>>) {
+    fn handle_resolved(self: &Arc<Self>, addresses: io::Result<Vec<SocketAddr>>) {
         match addresses {
             Ok(addresses) if !addresses.is_empty() => {
                 self.state.lock().untried = addresses.into();
@@ -198,9 +198,13 @@ impl Dialer {
             self.state.lock().untried = VecDeque::from([SocketAddr::new(ip, tcp.port)]);
             return self.try_next(now);
         }
-        let request = TcpEndpoint::clone(tcp);
-        if let Err(error) = self.reactor.resolver.request(Arc::clone(self), request) {
-            self.fail(&DisconnectReason::NotResolved(error.to_string()));
+        let (dialer, request) = (Arc::clone(self), TcpEndpoint::clone(tcp));
+        let resolve = move || {
+            let addresses = transport::resolve(&request, &dialer.config.options.transport);
+            dialer.handle_resolved(addresses);
+        };
+        if self.reactor.resolver.submit(Box::new(resolve)).is_err() {
+            self.fail(&DisconnectReason::NotResolved("no thread to do it".into()));
         }
     }
 

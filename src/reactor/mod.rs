@@ -18,11 +18,11 @@ mod driver;
 mod event_loop;
 mod gathering;
 mod listener;
-mod resolver;
 mod session;
 mod spin;
 mod timers;
 mod waiter;
+mod workers;
 
 use std::cell::Cell;
 use std::io;
@@ -56,11 +56,20 @@ pub(crate) use waiter::Waiter;
 use driver::{Driver, Shift};
 use event_loop::{EventLoop, Scratch, Sleep};
 use gathering::Gathering;
-use resolver::Resolver;
 use waiter::Kick;
+use workers::Workers;
 
 /// How often the I/O thread turns the loop while bursts make it tick: about every millisecond, as it would otherwise.
 const TICKS_PER_TURN: u32 = 8;
+
+/// Names resolved at once, by the system's resolver, which blocks for seconds if it must.
+const MAX_RESOLVERS: usize = 4;
+
+/// Peers that authenticators are asked about at once. One that takes long should take the request away, and answer later.
+const MAX_AUTHENTICATIONS: usize = 4;
+
+/// Peers that may wait for an authenticator to be free; more are denied. As many as may shake hands at an endpoint.
+const MAX_UNDECIDED: usize = 1024;
 
 /// The event loop's own token, for kicks; no slab key is like it.
 const KICK: Token = Token(usize::MAX);
@@ -137,7 +146,10 @@ pub(crate) struct Reactor {
     sources: Mutex<Slab<Arc<dyn Source>>>,
     mailbox: Mutex<Mailbox>,
     gathering: Gathering,
-    resolver: Arc<Resolver>,
+    /// Resolves names. A slow name server delays other names too; each dialer has one job at most.
+    resolver: Arc<Workers>,
+    /// Asks authenticators.
+    authentication: Arc<Workers>,
     thread_started: Mutex<bool>,
     #[cfg(unix)]
     probe: descriptor::Probe,
@@ -181,7 +193,8 @@ impl Reactor {
             sources: Mutex::new(Slab::default()),
             mailbox: Mutex::new(Mailbox::default()),
             gathering: Gathering::default(),
-            resolver: Arc::new(Resolver::default()),
+            resolver: Workers::new("aqueduct-dns", MAX_RESOLVERS, usize::MAX),
+            authentication: Workers::new("aqueduct-auth", MAX_AUTHENTICATIONS, MAX_UNDECIDED),
             thread_started: Mutex::new(false),
             #[cfg(unix)]
             probe: descriptor::Probe::default(),

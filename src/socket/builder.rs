@@ -1,6 +1,7 @@
 //! The builder of sockets: chainable setters, each with its default, unit, range and cost.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use crate::context::Context;
 use crate::error::PropertyError;
 use crate::options::{Keepalive, Options};
 use crate::peer::RoutingId;
+use crate::security::{Authenticator, Mechanism};
 use crate::zmtp::set_property;
 
 /// A socket type that a [`Builder`] can make.
@@ -94,6 +96,35 @@ impl<S: Buildable> Builder<S> {
     #[must_use]
     pub fn context(mut self, context: &Context) -> Self {
         self.context = Some(context.clone());
+        self
+    }
+
+    /// Has each connection of this socket begin with PLAIN, as its client: the peer must ask for a name and a password,
+    /// and is shown these. Default: no mechanism but NULL, which shows nothing.
+    ///
+    /// PLAIN encrypts nothing: whoever sees the bytes has the password. A peer that speaks another mechanism gets no
+    /// message. Over inproc nobody is asked.
+    ///
+    /// # Errors
+    ///
+    /// The name or the password has more than 255 bytes.
+    pub fn plain_client(
+        mut self,
+        username: impl Into<Bytes>,
+        password: impl Into<Bytes>,
+    ) -> Result<Self, PropertyError> {
+        self.options.link.mechanism = Mechanism::plain_client(username.into(), password.into())?;
+        Ok(self)
+    }
+
+    /// Has each connection of this socket begin with PLAIN, as its server: the peer must show a name and a password, and
+    /// the authenticator decides; [`AllowAny`](crate::AllowAny) is one. Default: no mechanism but NULL, which asks for nothing.
+    ///
+    /// PLAIN encrypts nothing: whoever sees the bytes has the password. A peer that speaks another mechanism gets no
+    /// message and sends none. Over inproc nobody is asked.
+    #[must_use]
+    pub fn plain_server(mut self, authenticator: impl Authenticator + 'static) -> Self {
+        self.options.link.mechanism = Mechanism::PlainServer(Arc::new(authenticator));
         self
     }
 

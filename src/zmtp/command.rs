@@ -143,13 +143,13 @@ pub(super) fn property_name(name: &[u8]) -> Option<&str> {
 }
 
 /// Splits off a string that is preceded by its length in one byte.
-fn split_counted(input: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn split_counted(input: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&len, rest) = input.split_first()?;
     rest.split_at_checked(usize::from(len))
 }
 
 /// Appends a string after its length in one byte; text that is too long is cut.
-fn put_counted(text: &[u8], out: &mut Vec<u8>) {
+pub(super) fn put_counted(text: &[u8], out: &mut Vec<u8>) {
     let len = u8::try_from(text.len()).unwrap_or(u8::MAX);
     out.push(len);
     out.extend_from_slice(text.get(..usize::from(len)).unwrap_or_default());

@@ -1,6 +1,5 @@
 //! The connection: composes greeting, handshake, decoder, encoder and heartbeat into the protocol of one peer.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,14 +8,15 @@ use bytes::Bytes;
 use super::command::Command;
 use super::decoder::{Decoder, Rules, Step};
 use super::encoder::Batch;
-use super::handshake::{Admitted, AwaitGreeting, AwaitReady, Denied, Progress};
+use super::handshake::{Admitted, AwaitGreeting, Denied, Exchange, Moved, Place, Progress, Undecided};
 use super::heartbeat::{Heartbeat, MAX_TTL_DECISECONDS};
 use super::limits::{self, Room};
-use super::mechanism::Mechanism;
+use super::mechanism::Seal;
 use super::outbox::Outbox;
 use crate::message::FRAME_OVERHEAD;
 use crate::options::LinkOptions;
 use crate::queue::Queue;
+use crate::security::{Inquiry, Mechanism, Verdict};
 use crate::{DisconnectReason, Message, PeerInfo, RoutingId, SocketType};
 
 /// What all connections of a socket have in common.
@@ -28,6 +28,8 @@ pub(crate) struct Config {
     pub(crate) properties: Vec<(String, Bytes)>,
     pub(super) mechanism: Mechanism,
     rules: Rules,
+    /// The rules for what carries sealed frames.
+    sealed_rules: Rules,
     pub(crate) handshake_timeout: Duration,
     pub(crate) stall_timeout: Duration,
     pub(crate) heartbeat_interval: Option<Duration>,
@@ -37,18 +39,20 @@ pub(crate) struct Config {
 
 impl Config {
     pub(crate) fn new(socket_type: SocketType, options: &LinkOptions) -> Self {
+        let rules = Rules {
+            max_message_size: Ok(options.max_message_size),
+            max_message_parts: options.max_message_parts,
+            max_command: limits::COMMAND,
+            first_reservation: limits::FIRST_RESERVATION,
+            old_subscriptions: socket_type.publishes(),
+        };
         Self {
             socket_type,
             routing_id: options.routing_id.clone(),
             properties: options.properties.clone(),
-            mechanism: Mechanism::Null,
-            rules: Rules {
-                max_message_size: Some(options.max_message_size),
-                max_message_parts: options.max_message_parts,
-                max_command: limits::COMMAND,
-                first_reservation: limits::FIRST_RESERVATION,
-                old_subscriptions: socket_type.publishes(),
-            },
+            mechanism: options.mechanism.clone(),
+            sealed_rules: rules.sealed(),
+            rules,
             handshake_timeout: options.handshake_timeout,
             stall_timeout: options.stall_timeout,
             heartbeat_interval: options.heartbeat_interval,
@@ -73,6 +77,9 @@ impl Config {
 /// Something that happened beside messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
+    /// The application is to decide whether to let the peer in, through
+    /// [`handle_verdict`](Connection::handle_verdict). Until then nothing that the peer sends is looked at.
+    Asked(Box<Inquiry>),
     /// The handshake is done.
     Ready(Arc<PeerInfo>),
 }
@@ -82,21 +89,25 @@ pub(crate) enum Event {
 /// ```text
 ///    new()
 ///      │
-///      ▼            64 good bytes               a READY that we like
-/// AwaitGreeting ───────────────────► AwaitReady ────────────────────► Traffic
-///      │                                 │                              │
-///      │ wrong byte, too late            │ wrong command, ERROR,        │ wrong frame, ERROR,
-///      │                                 │ over a limit, too late       │ over a limit, silence
-///      └─────────────────────────────────┴──────────────┬───────────────┘
-///                                                       ▼
-///                                                     Closed
+///      ▼            64 good bytes          the mechanism is content
+/// AwaitGreeting ───────────────────► Exchange ────────────────────────► Traffic
+///      │                             │ ▲ ask │                            │
+///      │                       allow │ │     ▼   deny                     │
+///      │                             └─┴─ Undecided ───► Denied           │
+///      │                                 │                 │              │
+///      │ wrong byte, too late            │ wrong command,  │ the pause    │ wrong frame, ERROR,
+///      │                                 │ ERROR, too late │ is over      │ over a limit, silence
+///      └─────────────────────────────────┴────────┬────────┴──────────────┘
+///                                                 ▼
+///                                               Closed
 /// ```
 #[derive(Debug)]
 pub(crate) struct Connection {
     config: Arc<Config>,
     state: State,
     outbox: Outbox,
-    events: VecDeque<Event>,
+    /// There is one at a time: to be asked for a verdict comes before its consequences.
+    event: Option<Event>,
     /// When to look at the time next; it may be earlier than needed, never later.
     deadline: Option<Instant>,
     ignored_commands: u64,
@@ -105,7 +116,11 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 enum State {
     AwaitGreeting(AwaitGreeting),
-    AwaitReady(AwaitReady),
+    Exchange(Exchange),
+    /// With the time by which the handshake has to be done.
+    Undecided(Undecided, Option<Instant>),
+    /// The application will not have the peer, which hears of it a little later.
+    Denied(Denied),
     Traffic(Traffic),
     Closed(DisconnectReason),
 }
@@ -115,7 +130,11 @@ enum State {
 struct Traffic {
     decoder: Decoder,
     heartbeat: Heartbeat,
-    version: (u8, u8),
+    /// Whether what is sent is subscriptions, for a peer that knows the commands for them.
+    as_commands: bool,
+    /// Whether messages leave as the frames that they are: none becomes a command, and none is sealed.
+    bare: bool,
+    seal: Option<Box<dyn Seal>>,
 }
 
 impl Connection {
@@ -126,7 +145,7 @@ impl Connection {
             config,
             state: State::AwaitGreeting(AwaitGreeting::new()),
             outbox: Outbox::new(),
-            events: VecDeque::new(),
+            event: None,
             deadline,
             ignored_commands: 0,
         }
@@ -134,8 +153,8 @@ impl Connection {
 
     /// Takes bytes that were read from the transport, and appends the messages they complete to `inbox`.
     ///
-    /// Returns how many bytes were used: all, unless `room` ran out; then the rest is to be presented again, before
-    /// what is read later. A subscription takes room as a message of its topic would. While there is no room, the
+    /// Returns how many bytes were used: all, unless `room` ran out, or the connection [waits](Self::is_deciding) for a
+    /// verdict; then the rest is to be presented again, before what is read later. A subscription takes room as a message of its topic would. While there is no room, the
     /// peer's silence is not held against it; so call again when there is, with an empty `input` if none is left.
     ///
     /// # Errors
@@ -150,8 +169,8 @@ impl Connection {
     ) -> Result<usize, DisconnectReason> {
         let mut rest = input;
         while !matches!(self.state, State::Traffic(_)) {
-            if rest.is_empty() {
-                return self.open(input.len());
+            if rest.is_empty() || self.is_deciding() {
+                return self.open(input.len().saturating_sub(rest.len()));
             }
             self.handshake(&mut rest, now)?;
         }
@@ -164,7 +183,7 @@ impl Connection {
     pub(crate) fn appetite(&self) -> usize {
         match &self.state {
             State::Traffic(traffic) => traffic.decoder.appetite(),
-            _ => usize::MAX,
+            _ => limits::HANDSHAKE_READ,
         }
     }
 
@@ -215,7 +234,8 @@ impl Connection {
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), DisconnectReason> {
         let result = match &mut self.state {
             State::Closed(reason) => Err(reason.clone()),
-            State::AwaitGreeting(_) | State::AwaitReady(_) => self.check_handshake_time(now),
+            State::AwaitGreeting(_) | State::Exchange(_) => self.check_handshake_time(now),
+            State::Undecided(..) | State::Denied(_) => return self.end_wait(now),
             State::Traffic(traffic) => {
                 let mid_message = traffic.decoder.is_mid_message();
                 let due = traffic.heartbeat.check(&self.config, mid_message, now);
@@ -243,18 +263,45 @@ impl Connection {
     /// Appends what the connection itself has to say. Even a closed one may have to say why.
     pub(crate) fn poll_transmit(&mut self, out: &mut Batch) {
         if self.outbox.is_due() {
-            self.outbox.emit(&self.config, out);
+            let seal = match &mut self.state {
+                State::Traffic(traffic) => traffic.seal.as_deref_mut(),
+                _ => None,
+            };
+            self.outbox.emit(&self.config, seal, out);
         }
     }
 
     /// Returns what happened, in order.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        let event = self.events.pop_front();
-        if self.events.is_empty() {
-            // An idle connection keeps no memory for events; they are rare.
-            self.events = VecDeque::new();
+        self.event.take()
+    }
+
+    /// Takes the answer to [`Event::Asked`]. It is of no account if the connection has ended meanwhile, or waits for none.
+    ///
+    /// # Errors
+    ///
+    /// The connection is closed.
+    pub(crate) fn handle_verdict(&mut self, verdict: Verdict, now: Instant) -> Result<(), DisconnectReason> {
+        let state = std::mem::replace(&mut self.state, State::Closed(DisconnectReason::Local));
+        let State::Undecided(undecided, handshake_end) = state else {
+            self.state = state;
+            return self.open(());
+        };
+        self.deadline = handshake_end;
+        let moved = undecided.decide(verdict, &self.config);
+        match moved.map(|moved| self.go(moved, now)) {
+            Ok(state) => self.state = state,
+            Err(denied) => {
+                self.state = State::Denied(denied);
+                self.deadline = now.checked_add(limits::DENIAL_PAUSE);
+            }
         }
-        event
+        Ok(())
+    }
+
+    /// Tells whether input is not looked at for now, because the application decides or has just decided.
+    pub(crate) fn is_deciding(&self) -> bool {
+        matches!(self.state, State::Undecided(..) | State::Denied(_))
     }
 
     /// Tells whether the handshake is done, so that messages may be encoded.
@@ -272,23 +319,21 @@ impl Connection {
             self.is_ready(),
             "no message may leave before the handshake is done"
         );
-        let State::Traffic(traffic) = &self.state else {
-            return;
-        };
-        let as_command = traffic.version >= (3, 1) && self.config.socket_type.subscribes();
         // Our READY, above all, goes before the first message.
         self.poll_transmit(out);
-        match message.as_single() {
-            Some([1, topic @ ..]) if as_command => out.put_command(&Command::Subscribe(topic)),
-            Some([0, topic @ ..]) if as_command => out.put_command(&Command::Cancel(topic)),
-            _ => out.put_message(message),
+        match &mut self.state {
+            State::Traffic(traffic) if traffic.bare => out.put_message(message),
+            State::Traffic(traffic) => {
+                encode_otherwise(message, traffic.as_commands, traffic.seal.as_deref_mut(), out);
+            }
+            _ => {}
         }
     }
 
     /// Prepares the batch for messages that need no encoding, for they lie packed in the form of frames; returns false
     /// if this connection must encode each message.
     pub(crate) fn passes_packed(&mut self, out: &mut Batch) -> bool {
-        if !self.is_ready() || self.config.socket_type.subscribes() {
+        if !matches!(&self.state, State::Traffic(traffic) if traffic.bare) {
             return false;
         }
         self.poll_transmit(out);
@@ -346,13 +391,32 @@ impl Connection {
                 self.state = next;
                 Ok(())
             }
-            Err(Denied { reason, error }) => {
-                match error {
-                    Some(text) => self.outbox.refuse(text),
-                    None => self.outbox.silence(),
-                }
-                self.close(reason.clone());
-                Err(reason)
+            Err(denied) => self.deny(denied),
+        }
+    }
+
+    /// Closes the connection, and tells the peer if it is to know.
+    fn deny(&mut self, denied: Denied) -> Result<(), DisconnectReason> {
+        let Denied { reason, error } = denied;
+        match error {
+            Some(text) => self.outbox.refuse(&text),
+            None => self.outbox.silence(),
+        }
+        self.close(reason.clone());
+        Err(reason)
+    }
+
+    /// Looks at the time while the application decides, or a peer waits to hear that it was denied.
+    fn end_wait(&mut self, now: Instant) -> Result<(), DisconnectReason> {
+        if self.deadline.is_none_or(|deadline| deadline > now) {
+            return Ok(());
+        }
+        match std::mem::replace(&mut self.state, State::Closed(DisconnectReason::Local)) {
+            State::Undecided(undecided, _) => self.deny(undecided.give_up()),
+            State::Denied(denied) => self.deny(denied),
+            state => {
+                self.state = state;
+                Ok(())
             }
         }
     }
@@ -361,29 +425,46 @@ impl Connection {
         Ok(match state {
             State::AwaitGreeting(state) => match state.read(input, &self.config)? {
                 Progress::Stay(state) => State::AwaitGreeting(state),
-                Progress::Next(state) => {
-                    self.outbox.hello();
-                    State::AwaitReady(state)
-                }
+                Progress::Next(moved) => self.go(moved, now),
             },
-            State::AwaitReady(state) => match state.read(input, &self.config)? {
-                Progress::Stay(state) => State::AwaitReady(state),
-                Progress::Next(admitted) => State::Traffic(self.admit(admitted, now)),
+            State::Exchange(state) => match state.read(input, &self.config)? {
+                Progress::Stay(state) => State::Exchange(state),
+                Progress::Next(moved) => self.go(moved, now),
             },
-            state @ (State::Traffic(_) | State::Closed(_)) => state,
+            state => state,
         })
     }
 
+    /// Goes where the mechanism has led.
+    fn go(&mut self, moved: Moved, now: Instant) -> State {
+        if !moved.say.is_empty() {
+            self.outbox.say(&moved.say);
+        }
+        match moved.to {
+            Place::Exchange(state) => State::Exchange(state),
+            Place::Undecided(state, inquiry) => {
+                self.event = Some(Event::Asked(inquiry));
+                let handshake_end = self.deadline;
+                let decision_end = now.checked_add(limits::DECISION_TIMEOUT);
+                self.deadline = [handshake_end, decision_end].into_iter().flatten().min();
+                State::Undecided(state, handshake_end)
+            }
+            Place::Admitted(admitted) => State::Traffic(self.admit(admitted, now)),
+        }
+    }
+
     fn admit(&mut self, admitted: Admitted, now: Instant) -> Traffic {
-        let peer = admitted.into_peer();
-        let version = peer.version;
-        let heartbeat = Heartbeat::new(&self.config, version, now);
+        let (peer, seal) = admitted.into_parts();
+        let as_commands = self.config.socket_type.subscribes() && peer.version >= (3, 1);
+        let heartbeat = Heartbeat::new(&self.config, peer.version, now);
         self.deadline = heartbeat.deadline(&self.config, false);
-        self.events.push_back(Event::Ready(Arc::new(peer)));
+        self.event = Some(Event::Ready(Arc::new(peer)));
         Traffic {
             decoder: Decoder::default(),
             heartbeat,
-            version,
+            as_commands,
+            bare: seal.is_none() && !as_commands,
+            seal,
         }
     }
 
@@ -397,37 +478,35 @@ impl Connection {
         let State::Traffic(traffic) = &mut self.state else {
             return Ok(());
         };
-        let publishing = self.config.socket_type.publishes();
+        let rules = match traffic.seal {
+            Some(_) => &self.config.sealed_rules,
+            None => &self.config.rules,
+        };
         loop {
             traffic.heartbeat.set_deaf(!room.is_open(), now);
             if !input.is_empty() {
                 traffic.heartbeat.heard(now);
             }
-            match traffic.decoder.run(input, &self.config.rules, room, inbox)? {
-                Step::Hungry | Step::Full => break,
-                Step::OldSubscription(message) => take_old_subscription(message, room, inbox)?,
-                Step::Command(body) => match Command::parse(&body)? {
-                    Command::Ready(_) => {
-                        return Err(DisconnectReason::Malformed("READY after the handshake"));
-                    }
-                    Command::Error(text) => {
-                        return Err(DisconnectReason::Refused(limits::printable(text)));
-                    }
-                    Command::Ping { ttl, context } => {
+            let mut step = Some(traffic.decoder.run(input, rules, room, inbox)?);
+            if let (Some(seal), Some(Step::Command(body))) = (&mut traffic.seal, &step) {
+                let opened = seal.open(body)?;
+                step = traffic
+                    .decoder
+                    .take_opened(opened, &self.config.rules, room, inbox)?;
+            }
+            match step {
+                None => {}
+                Some(Step::Hungry | Step::Full) => break,
+                Some(Step::OldSubscription(message)) => take_old_subscription(message, room, inbox)?,
+                Some(Step::Command(body)) => {
+                    let command = Command::parse(&body)?;
+                    if let Command::Ping { ttl, context } = command {
                         traffic.heartbeat.pinged(ttl, now);
                         self.outbox.pong(context);
-                    }
-                    Command::Pong { .. } => {}
-                    Command::Subscribe(topic) if publishing => {
-                        take_subscription(true, topic, room, inbox);
-                    }
-                    Command::Cancel(topic) if publishing => {
-                        take_subscription(false, topic, room, inbox);
-                    }
-                    Command::Subscribe(_) | Command::Cancel(_) | Command::Unknown { .. } => {
+                    } else if !take_command(command, self.config.socket_type, room, inbox)? {
                         self.ignored_commands = self.ignored_commands.saturating_add(1);
                     }
-                },
+                }
             }
         }
         traffic.heartbeat.set_deaf(!room.is_open(), now);
@@ -437,6 +516,42 @@ impl Connection {
         self.deadline = [self.deadline, wanted].into_iter().flatten().min();
         Ok(())
     }
+}
+
+/// Appends a message that does not leave as the frames that it is.
+fn encode_otherwise(
+    message: Message,
+    as_commands: bool,
+    mut seal: Option<&mut (dyn Seal + 'static)>,
+    out: &mut Batch,
+) {
+    match (message.as_single(), &mut seal) {
+        (Some([1, topic @ ..]), _) if as_commands => out.put_command(&Command::Subscribe(topic), seal),
+        (Some([0, topic @ ..]), _) if as_commands => out.put_command(&Command::Cancel(topic), seal),
+        (_, Some(seal)) => out.put_sealed(message, *seal),
+        (_, None) => out.put_message(message),
+    }
+}
+
+/// Does what a command other than PING wants; returns whether it means anything to a socket of this type.
+fn take_command(
+    command: Command<'_>,
+    socket_type: SocketType,
+    room: &mut Room,
+    inbox: &mut Queue,
+) -> Result<bool, DisconnectReason> {
+    let (subscribe, topic) = match command {
+        Command::Ready(_) => return Err(DisconnectReason::Malformed("READY after the handshake")),
+        Command::Error(text) => return Err(DisconnectReason::Refused(limits::printable(text))),
+        Command::Pong { .. } => return Ok(true),
+        Command::Subscribe(topic) => (true, topic),
+        Command::Cancel(topic) => (false, topic),
+        Command::Ping { .. } | Command::Unknown { .. } => return Ok(false),
+    };
+    if socket_type.publishes() {
+        take_subscription(subscribe, topic, room, inbox);
+    }
+    Ok(socket_type.publishes())
 }
 
 /// Passes a subscription on in its old form, which is how sockets see all of them.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::frame::{Header, MAX_HEADER};
 use super::limits::{self, Room, wide};
+use super::mechanism::Opened;
 use crate::queue::{self, Queue};
 use crate::recycle;
 use crate::{DisconnectReason, Frame, Message};
@@ -11,8 +12,8 @@ use crate::{DisconnectReason, Frame, Message};
 /// What the decoder lets through; the same for all connections of a socket, but for the handshake.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
-    /// The most that a message may cost; `None` while messages are not allowed at all.
-    pub(super) max_message_size: Option<usize>,
+    /// The most that a message may cost, or what is wrong with a message that comes while none is allowed.
+    pub(super) max_message_size: Result<usize, &'static str>,
     pub(super) max_message_parts: usize,
     pub(super) max_command: usize,
     pub(super) first_reservation: usize,
@@ -23,17 +24,27 @@ pub(super) struct Rules {
 impl Rules {
     /// The rules before READY: one command, and not a large one.
     pub(super) const HANDSHAKE: Self = Self {
-        max_message_size: None,
+        max_message_size: Err("a message before READY"),
         max_message_parts: 0,
         max_command: limits::HANDSHAKE_FRAME,
         first_reservation: limits::HANDSHAKE_RESERVATION,
         old_subscriptions: false,
     };
 
+    /// The rules for what carries the frames that come through a seal; those inside obey the rules proper.
+    pub(super) fn sealed(&self) -> Self {
+        let longest = self.max_message_size.unwrap_or(0).max(self.max_command);
+        Self {
+            max_message_size: Err("a message outside of its seal"),
+            max_command: longest.saturating_add(limits::SEAL),
+            ..*self
+        }
+    }
+
     /// Tells whether a frame that can be packed breaks no rule, so that the fast path need not look.
     fn admit_any_short_frame(&self) -> bool {
         self.max_message_size
-            .is_some_and(|size| size >= queue::PACKED_CAPACITY)
+            .is_ok_and(|size| size >= queue::PACKED_CAPACITY)
             && self.max_message_parts > 0
             && !self.old_subscriptions
     }
@@ -191,9 +202,7 @@ impl Decoder {
                 return Err(limits::over("command size", len, rules.max_command));
             }
         } else {
-            let Some(max_size) = rules.max_message_size else {
-                return Err(DisconnectReason::Malformed("a message before READY"));
-            };
+            let max_size = rules.max_message_size.map_err(DisconnectReason::Malformed)?;
             let count = self.parts.len().saturating_add(1);
             if count > rules.max_message_parts {
                 return Err(limits::over(
@@ -247,6 +256,23 @@ impl Decoder {
         }
         self.trust(frame.total);
         self.finish(Frame::from_buffer(frame.body), frame.more, rules, room, inbox)
+    }
+
+    /// Takes a frame that came inside of another one; returns why to stop, if the frame gives a reason.
+    pub(super) fn take_opened(
+        &mut self,
+        frame: Opened,
+        rules: &Rules,
+        room: &mut Room,
+        inbox: &mut Queue,
+    ) -> Result<Option<Step<'static>>, DisconnectReason> {
+        let Opened { more, command, body } = frame;
+        let len = wide(body.len());
+        self.begin(Header { more, command, len }, rules)?;
+        if command {
+            return Ok(Some(Step::Command(Cow::Owned(body))));
+        }
+        Ok(self.finish(Frame::from_buffer(body), more, rules, room, inbox))
     }
 
     fn reservation(&self, rules: &Rules) -> usize {

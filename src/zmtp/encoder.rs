@@ -6,7 +6,9 @@ use std::io::IoSlice;
 use bytes::{Buf, Bytes};
 use smallvec::SmallVec;
 
+use super::command::Command;
 use super::frame::{self, put_header};
+use super::mechanism::Seal;
 use crate::queue::PACKED_CAPACITY;
 use crate::{Frame, Message};
 
@@ -129,12 +131,26 @@ impl Batch {
         self.copied.extend_from_slice(bytes);
     }
 
-    /// Appends a command frame.
-    pub(super) fn put_command(&mut self, command: &super::command::Command<'_>) {
+    /// Appends a command frame, through the seal if there is one.
+    pub(super) fn put_command(&mut self, command: &Command<'_>, seal: Option<&mut (dyn Seal + 'static)>) {
         let mut body = Vec::new();
         command.emit(&mut body);
-        put_header(frame::COMMAND, body.len(), &mut self.copied);
-        self.put(&body);
+        match seal {
+            Some(seal) => seal.seal(frame::COMMAND, &body, &mut self.copied),
+            None => {
+                put_header(frame::COMMAND, body.len(), &mut self.copied);
+                self.put(&body);
+            }
+        }
+    }
+
+    /// Appends the frames of a message through a seal.
+    pub(super) fn put_sealed(&mut self, message: Message, seal: &mut dyn Seal) {
+        let mut frames = message.into_iter();
+        while let Some(part) = frames.next() {
+            let flags = if frames.len() > 0 { frame::MORE } else { 0 };
+            seal.seal(flags, part.as_slice(), &mut self.copied);
+        }
     }
 
     /// Appends the frames of a message.

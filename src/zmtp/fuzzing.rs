@@ -11,9 +11,10 @@ use super::decoder::{Decoder, Rules, Step};
 use super::encoder::Batch;
 use super::greeting;
 use super::limits::{Room, wide};
-use super::mechanism::Mechanism;
+use super::mechanism::metadata;
 use crate::options::LinkOptions;
 use crate::queue::Queue;
+use crate::security::Mechanism;
 use crate::{Message, SocketType};
 
 /// Few enough that the slots of the parts fit in the 64 KiB that a connection may hold beside four times its input.
@@ -80,14 +81,14 @@ fn fold(digest: &mut u64, value: &impl Hash) {
 pub(crate) fn greeting(data: &[u8]) {
     let (mut numbers, bytes) = steer(data);
     let mut whole = bytes;
-    let expected = greeting::Partial::new().read(&mut whole, Mechanism::Null);
+    let expected = greeting::Partial::new().read(&mut whole, &Mechanism::Null);
     let mut partial = greeting::Partial::new();
     let mut rest = bytes;
     let mut result = Ok(None);
     while let (Ok(None), false) = (&result, rest.is_empty()) {
         let (mut piece, _) = rest.split_at_checked(numbers.piece()).unwrap_or((rest, &[]));
         let len = piece.len();
-        result = partial.read(&mut piece, Mechanism::Null);
+        result = partial.read(&mut piece, &Mechanism::Null);
         rest = rest.get(len.saturating_sub(piece.len())..).unwrap_or_default();
     }
     assert_eq!(result, expected);
@@ -164,7 +165,7 @@ pub(crate) fn command(data: &[u8]) {
         assert_eq!(good, emitted.len() == data.len());
     }
     for ours in SocketType::ALL {
-        if let Ok(peer) = Mechanism::Null.judge(data, (3, 1), &config(ours)) {
+        if let Ok(peer) = metadata::judge_ready(data, &config(ours), "") {
             assert!(ours.talks_to(peer.socket_type));
         }
     }
@@ -176,7 +177,7 @@ pub(crate) fn connection(data: &[u8]) {
     let ours = numbers.socket_type();
     let prelude = match numbers.next() & 3 {
         0 => Vec::new(),
-        1 => greeting::emit(Mechanism::Null).to_vec(),
+        1 => greeting::emit(&Mechanism::Null).to_vec(),
         minor => prelude(ours, minor & 1),
     };
     let base = Instant::now();
@@ -192,7 +193,7 @@ pub(crate) fn prelude(ours: SocketType, minor: u8) -> Vec<u8> {
     let now = Instant::now();
     let mut peer = Connection::new(config(theirs.unwrap_or(ours)), now);
     let mut ignored = (Room::UNBOUNDED, Queue::new());
-    let hello = greeting::emit(Mechanism::Null);
+    let hello = greeting::emit(&Mechanism::Null);
     assert_eq!(
         peer.handle_input(&hello, &mut ignored.0, &mut ignored.1, now),
         Ok(hello.len())
@@ -404,7 +405,7 @@ mod tests {
         fn any_chunking_of_a_damaged_greeting_is_the_same(
             numbers: [u8; 16], at in 0..64usize, byte: u8, tail in prop::collection::vec(any::<u8>(), 0..9)
         ) {
-            let mut bytes = greeting::emit(Mechanism::Null);
+            let mut bytes = greeting::emit(&Mechanism::Null);
             bytes[at] = byte;
             greeting(&[&numbers[..], &bytes, &tail].concat());
         }

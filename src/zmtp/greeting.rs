@@ -1,8 +1,8 @@
 //! The greeting: the 64 bytes that open a connection in each direction, checked as they trickle in.
 
 use super::limits::printable;
-use super::mechanism::Mechanism;
 use crate::DisconnectReason;
+use crate::security::Mechanism;
 
 /// How long a greeting is.
 pub(super) const LEN: usize = 64;
@@ -22,7 +22,7 @@ const OUR_REVISION: u8 = 3;
 const OUR_MINOR: u8 = 1;
 
 /// Returns our greeting. It leaves in one piece: peers older than ZMTP 3 are refused, so there is nothing to wait for.
-pub(super) fn emit(mechanism: Mechanism) -> [u8; LEN] {
+pub(super) fn emit(mechanism: &Mechanism) -> [u8; LEN] {
     let mut greeting = [0; LEN];
     let start = [0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0x7f, OUR_REVISION, OUR_MINOR];
     let text = start.iter().chain(mechanism.name().as_bytes());
@@ -56,7 +56,7 @@ impl Partial {
     pub(super) fn read(
         &mut self,
         input: &mut &[u8],
-        ours: Mechanism,
+        ours: &Mechanism,
     ) -> Result<Option<(u8, u8)>, DisconnectReason> {
         while self.seen < LEN {
             let Some((&byte, rest)) = input.split_first() else {
@@ -69,7 +69,7 @@ impl Partial {
         Ok(Some((OUR_REVISION, self.minor)))
     }
 
-    fn take(&mut self, byte: u8, ours: Mechanism) -> Result<(), DisconnectReason> {
+    fn take(&mut self, byte: u8, ours: &Mechanism) -> Result<(), DisconnectReason> {
         match self.seen {
             0 if byte != 0xff => Err(DisconnectReason::Malformed("no ZMTP signature")),
             SIGNATURE_END if byte != 0x7f => Err(DisconnectReason::Malformed("no ZMTP signature")),
@@ -98,7 +98,7 @@ impl Partial {
         }
     }
 
-    fn check_mechanism(&self, ours: Mechanism) -> Result<(), DisconnectReason> {
+    fn check_mechanism(&self, ours: &Mechanism) -> Result<(), DisconnectReason> {
         let name = ours.name().as_bytes();
         let padded = name.iter().chain(std::iter::repeat(&0)).take(MECHANISM_LEN);
         if self.mechanism.iter().eq(padded) {

@@ -1,11 +1,25 @@
 //! Limits: every number that bounds what a peer can make us hold, the room a reader has left, and peer text made safe.
 
+use std::time::Duration;
+
 use crate::DisconnectReason;
 use crate::message::FRAME_OVERHEAD;
 use crate::queue::Load;
 
 /// The longest frame before READY: 8 KiB of properties with their lengths fit twice.
 pub(super) const HANDSHAKE_FRAME: usize = 16 * 1024;
+
+/// The most that is read at once before READY: what the peer has no right to send yet waits in the system's buffers.
+pub(super) const HANDSHAKE_READ: usize = 2 * 1024;
+
+/// How long the application may take to decide on a peer; RFC 27 leaves it open, and a peer waits no longer than this.
+pub(super) const DECISION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a peer that was denied waits for the news, so that passwords are not tried at the speed of the network.
+pub(super) const DENIAL_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a seal may add to a frame, above that of CURVE: a command's name, a nonce, flags and an authenticator.
+pub(super) const SEAL: usize = 64;
 
 /// The longest command after READY, and so the longest topic: far above any honest one, and no way to hoard memory.
 pub(super) const COMMAND: usize = 64 * 1024;

@@ -6,21 +6,21 @@ use super::encoder::Batch;
 use super::frame::{self, put_header};
 use super::greeting;
 use super::limits::PING_CONTEXT;
+use super::mechanism::Seal;
 
 const GREETING: u8 = 1;
-const HELLO: u8 = 1 << 1;
-const ERROR: u8 = 1 << 2;
-const PONG: u8 = 1 << 3;
-const PING: u8 = 1 << 4;
+const HANDSHAKE: u8 = 1 << 1;
+const PONG: u8 = 1 << 2;
+const PING: u8 = 1 << 3;
 
-/// What is due. Nothing is encoded before it is asked for, so that a peer that never reads costs these bytes only.
+/// What is due. A peer that never reads costs these bytes only, and before it is let in a few commands of a mechanism.
 #[derive(Debug)]
 pub(super) struct Outbox {
     due: u8,
     context_len: u8,
     context: [u8; PING_CONTEXT],
-    /// The reason in the ERROR command.
-    error: Box<str>,
+    /// Command frames of the handshake.
+    handshake: Box<[u8]>,
 }
 
 impl Outbox {
@@ -30,7 +30,7 @@ impl Outbox {
             due: GREETING,
             context_len: 0,
             context: [0; PING_CONTEXT],
-            error: Box::default(),
+            handshake: Box::default(),
         }
     }
 
@@ -39,9 +39,13 @@ impl Outbox {
         self.due != 0
     }
 
-    /// Lets the opening command of the mechanism go.
-    pub(super) fn hello(&mut self) {
-        self.due |= HELLO;
+    /// Says a command of the mechanism, after others that have not left. There are few: each answers one of the peer.
+    pub(super) fn say(&mut self, body: &[u8]) {
+        let mut frames = std::mem::take(&mut self.handshake).into_vec();
+        put_header(frame::COMMAND, body.len(), &mut frames);
+        frames.extend_from_slice(body);
+        self.handshake = frames.into_boxed_slice();
+        self.due |= HANDSHAKE;
     }
 
     /// Asks for a sign of life.
@@ -61,45 +65,43 @@ impl Outbox {
     }
 
     /// Says why the peer is refused, and nothing after that.
-    pub(super) fn refuse(&mut self, reason: Box<str>) {
-        self.due = (self.due & GREETING) | ERROR;
-        self.error = reason;
+    pub(super) fn refuse(&mut self, reason: &str) {
+        self.due &= GREETING;
+        self.handshake = Box::default();
+        let mut body = Vec::new();
+        Command::Error(reason.as_bytes()).emit(&mut body);
+        self.say(&body);
     }
 
     /// Says nothing more.
     pub(super) fn silence(&mut self) {
         self.due = 0;
+        self.handshake = Box::default();
     }
 
-    pub(super) fn emit(&mut self, config: &Config, out: &mut Batch) {
+    pub(super) fn emit(
+        &mut self,
+        config: &Config,
+        mut seal: Option<&mut (dyn Seal + 'static)>,
+        out: &mut Batch,
+    ) {
         let due = std::mem::take(&mut self.due);
         if due & GREETING != 0 {
-            out.put(&greeting::emit(config.mechanism));
+            out.put(&greeting::emit(&config.mechanism));
         }
-        if due & HELLO != 0 {
-            let mut body = Vec::new();
-            config.mechanism.emit_hello(config, &mut body);
-            let mut header = Vec::new();
-            put_header(frame::COMMAND, body.len(), &mut header);
-            out.put(&header);
-            out.put(&body);
-        }
-        if due & ERROR != 0 {
-            out.put_command(&Command::Error(self.error.as_bytes()));
-            self.error = Box::default();
+        if due & HANDSHAKE != 0 {
+            out.put(&std::mem::take(&mut self.handshake));
         }
         if due & PONG != 0 {
             let context = self
                 .context
                 .get(..usize::from(self.context_len))
                 .unwrap_or_default();
-            out.put_command(&Command::Pong { context });
+            out.put_command(&Command::Pong { context }, seal.as_deref_mut());
         }
         if due & PING != 0 {
-            out.put_command(&Command::Ping {
-                ttl: config.ttl_to_announce(),
-                context: &[],
-            });
+            let ttl = config.ttl_to_announce();
+            out.put_command(&Command::Ping { ttl, context: &[] }, seal);
         }
     }
 }

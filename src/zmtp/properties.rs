@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::command::property_name;
 use super::limits::{OWN_PROPERTIES, OWN_PROPERTY_BYTES};
-use super::mechanism::{IDENTITY, SOCKET_TYPE};
+use super::mechanism::metadata::{IDENTITY, SOCKET_TYPE};
 use crate::PropertyError;
 
 /// The longest name: its length travels in one byte.

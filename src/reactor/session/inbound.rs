@@ -193,6 +193,11 @@ impl Session {
             self.deliver(state, scratch, after);
             self.handle_events(state, after)?;
             used += result?;
+            if state.connection.is_deciding() {
+                // To be scheduled when the application has decided.
+                state.stalled = true;
+                return Ok(used);
+            }
             if used >= bytes.len() && had_pipe == state.link.is_some() {
                 return Ok(used);
             }

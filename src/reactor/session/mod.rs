@@ -16,6 +16,7 @@ use crate::error::DisconnectReason;
 use crate::monitor::Event;
 use crate::peer::PeerInfo;
 use crate::pipe::{self, Address, Owner, Wakes};
+use crate::security::{AuthRequest, Denial, Inquiry, Verdict};
 use crate::sync::Mutex;
 use crate::transport::Stream;
 use crate::zmtp::{Batch, Connection};
@@ -103,6 +104,7 @@ struct State {
 struct Aftermath {
     connected: Option<(usize, Arc<PeerInfo>)>,
     address: String,
+    asked: Option<Box<Inquiry>>,
     wakes: Wakes,
     events: SmallVec<[Event; 2]>,
     ended: Option<Ended>,
@@ -359,6 +361,9 @@ impl Session {
         for event in after.events {
             hooks.emit(event);
         }
+        if let Some(inquiry) = after.asked {
+            self.ask(*inquiry, after.address);
+        }
         let Some(ended) = after.ended else { return };
         let event = self.describe(&ended);
         let pipe = ended
@@ -374,6 +379,45 @@ impl Session {
         if let Origin::Dialed(dialer) = &self.origin {
             dialer.lost(ended.link.filter(|_| kept), &ended.reason, ended.was_ready);
         }
+    }
+
+    /// Has the application's authenticator asked about the peer. To drop the request is to deny it.
+    fn ask(&self, inquiry: Inquiry, address: String) {
+        let Some(authenticator) = self.config.options.mechanism.authenticator().cloned() else {
+            return self.handle_verdict(Err(Denial::Unanswered));
+        };
+        let session = Weak::clone(&self.myself);
+        let reply = {
+            let session = Weak::clone(&session);
+            move |verdict| {
+                if let Some(session) = session.upgrade() {
+                    session.handle_verdict(verdict);
+                }
+            }
+        };
+        let endpoint = self.origin.endpoint().clone();
+        let request = AuthRequest::new(inquiry, endpoint, address, Box::new(reply));
+        let job = move || {
+            // In a crowd, who has given up meanwhile should not hold up the others.
+            if session.upgrade().is_some_and(|session| !session.is_ended()) {
+                authenticator.authenticate(request);
+            }
+        };
+        // A job that is not done drops the request.
+        drop(self.reactor.authentication.submit(Box::new(job)));
+    }
+
+    /// The application has decided on the peer, on any thread.
+    fn handle_verdict(&self, verdict: Verdict) {
+        self.run(|state, after| {
+            state.connection.handle_verdict(verdict, Instant::now())?;
+            self.handle_events(state, after)?;
+            self.reactor
+                .arm(self.key, &mut state.armed, state.connection.poll_timeout());
+            self.flush(state, after)
+        });
+        // The peer may have said more meanwhile.
+        self.reactor.schedule(self.key);
     }
 
     fn describe(&self, ended: &Ended) -> Event {
@@ -401,6 +445,10 @@ impl Session {
     fn handle_events(&self, state: &mut State, after: &mut Aftermath) -> Result<(), DisconnectReason> {
         while let Some(event) = state.connection.poll_event() {
             match event {
+                zmtp::Event::Asked(inquiry) => {
+                    after.asked = Some(inquiry);
+                    after.address.clone_from(&state.address);
+                }
                 zmtp::Event::Ready(info) => self.go_ready(state, &info, after)?,
             }
         }

@@ -1,114 +1,23 @@
 //! NULL: each end sends READY with its properties, and that is all.
 
-use bytes::Bytes;
-
-use super::{IDENTITY, SOCKET_TYPE};
-use crate::zmtp::command::{Command, Properties, put_property};
+use super::{Next, Stage, Turn, metadata};
 use crate::zmtp::connection::Config;
 use crate::zmtp::handshake::Denied;
-use crate::zmtp::limits::{self, printable};
-use crate::{DisconnectReason, PeerInfo, RoutingId, SocketType};
 
-/// Appends the body of our READY.
-pub(super) fn emit_ready(config: &Config, out: &mut Vec<u8>) {
-    let mut properties = Vec::new();
-    put_property(SOCKET_TYPE, config.socket_type.name().as_bytes(), &mut properties);
-    if config.socket_type.announces_routing_id() {
-        put_property(IDENTITY, config.routing_id.as_bytes(), &mut properties);
-    }
-    for (name, value) in &config.properties {
-        put_property(name, value, &mut properties);
-    }
-    Command::Ready(Properties::new(&properties)).emit(out);
-}
-
-/// Judges the first command of the peer, which must be a READY that we like, or an ERROR.
-pub(super) fn judge(command: &[u8], version: (u8, u8), config: &Config) -> Result<PeerInfo, Denied> {
-    let properties = match Command::parse(command)? {
-        Command::Ready(properties) => properties,
-        Command::Error(reason) => return Err(DisconnectReason::Refused(printable(reason)).into()),
-        _ => return Err(DisconnectReason::Malformed("a command other than READY in the handshake").into()),
-    };
-    let mut collected = Collected::default();
-    for property in properties {
-        let (name, value) = property.map_err(Denied::with_error)?;
-        collected.add(name, value)?;
-    }
-    collected.finish(version, config)
-}
-
-/// The properties of a READY so far.
-#[derive(Default)]
-struct Collected {
-    socket_type: Option<Vec<u8>>,
-    routing_id: Option<RoutingId>,
-    others: Vec<(String, Bytes)>,
-    count: usize,
-    bytes: usize,
-}
-
-impl Collected {
-    fn add(&mut self, name: &str, value: &[u8]) -> Result<(), DisconnectReason> {
-        self.count = self.count.saturating_add(1);
-        if self.count > limits::PROPERTIES {
-            return Err(limits::over(
-                "number of properties",
-                limits::wide(self.count),
-                limits::PROPERTIES,
-            ));
-        }
-        self.bytes = self.bytes.saturating_add(name.len()).saturating_add(value.len());
-        if self.bytes > limits::PROPERTY_BYTES {
-            return Err(limits::over(
-                "size of properties",
-                limits::wide(self.bytes),
-                limits::PROPERTY_BYTES,
-            ));
-        }
-        if name.eq_ignore_ascii_case(SOCKET_TYPE) {
-            if self.socket_type.replace(value.to_vec()).is_some() {
-                return Err(DisconnectReason::Malformed("Socket-Type twice in READY"));
-            }
-        } else if name.eq_ignore_ascii_case(IDENTITY) {
-            if self.routing_id.replace(routing_id(value)?).is_some() {
-                return Err(DisconnectReason::Malformed("Identity twice in READY"));
-            }
-        } else if !self.others.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)) {
-            self.others.push((name.to_owned(), Bytes::copy_from_slice(value)));
-        }
-        Ok(())
-    }
-
-    fn finish(self, version: (u8, u8), config: &Config) -> Result<PeerInfo, Denied> {
-        let Some(named) = self.socket_type else {
-            return Err(DisconnectReason::Malformed("no Socket-Type in READY").into());
-        };
-        let ours = config.socket_type;
-        let socket_type = SocketType::from_name(&named)
-            .filter(|theirs| ours.talks_to(*theirs))
-            .ok_or_else(|| {
-                Denied::with_error(DisconnectReason::Incompatible {
-                    what: "socket type",
-                    ours: ours.name().to_owned(),
-                    theirs: printable(&named),
-                })
-            })?;
-        let mut peer = PeerInfo::new(socket_type);
-        peer.version = version;
-        peer.routing_id = self.routing_id.unwrap_or_default();
-        peer.properties = self.others;
-        peer.properties.shrink_to_fit();
-        Ok(peer)
+/// Both ends send READY at once.
+pub(super) fn begin(config: &Config) -> Turn {
+    Turn {
+        say: metadata::ready(config),
+        next: Next::Listen(Box::new(AwaitReady)),
     }
 }
 
-fn routing_id(value: &[u8]) -> Result<RoutingId, DisconnectReason> {
-    if value.first() == Some(&0) {
-        // Ids that begin with a zero byte are the ones a ROUTER makes up; a peer must not pick one of those.
-        return Err(DisconnectReason::Malformed(
-            "a routing id that starts with a zero byte",
-        ));
+/// The peer's READY has not come.
+#[derive(Debug)]
+struct AwaitReady;
+
+impl Stage for AwaitReady {
+    fn handle_command(self: Box<Self>, body: &[u8], config: &Config) -> Result<Turn, Denied> {
+        metadata::judge_ready(body, config, "a command other than READY in the handshake").map(Turn::admit)
     }
-    RoutingId::new(Bytes::copy_from_slice(value))
-        .ok_or_else(|| limits::over("routing id size", limits::wide(value.len()), RoutingId::MAX_LEN))
 }

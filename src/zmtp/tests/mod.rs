@@ -12,10 +12,10 @@ use std::time::Instant;
 use super::command::{Command, Properties, put_property};
 use super::fuzzing::written;
 use super::greeting;
-use super::mechanism::Mechanism;
 use super::*;
 use crate::options::LinkOptions;
 use crate::queue::Queue;
+use crate::security::Mechanism;
 use crate::{DisconnectReason, Message, SocketType};
 
 /// A connection with all that comes out of it.
@@ -81,7 +81,7 @@ impl End {
 }
 
 fn hello() -> Vec<u8> {
-    greeting::emit(Mechanism::Null).to_vec()
+    greeting::emit(&Mechanism::Null).to_vec()
 }
 
 fn frame(flags: u8, body: &[u8]) -> Vec<u8> {

@@ -1,0 +1,307 @@
+//! Security as values: the mechanism that a socket uses, what a peer shows for itself, and who decides on it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{Endpoint, PropertyError};
+
+/// The longest name and the longest password of PLAIN: their lengths travel in one byte.
+const MAX_PLAIN: usize = 255;
+
+/// The mechanism of a socket's connections, and this end's part in it. It is fixed when the socket is built: a connection
+/// speaks this one, or none.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Mechanism {
+    /// No authentication and no encryption.
+    #[default]
+    Null,
+    /// PLAIN, and this end shows who it is.
+    PlainClient(Login),
+    /// PLAIN, and this end asks who is there.
+    PlainServer(Arc<dyn Authenticator>),
+}
+
+impl Mechanism {
+    /// Makes a PLAIN client, unless its name or password is longer than PLAIN can carry.
+    pub(crate) fn plain_client(username: Bytes, password: Bytes) -> Result<Self, PropertyError> {
+        for (what, text) in [
+            ("the size of the name", &username),
+            ("the size of the password", &password),
+        ] {
+            let (got, limit) = (text.len(), MAX_PLAIN);
+            if got > limit {
+                return Err(PropertyError::OverLimit { what, got, limit });
+            }
+        }
+        Ok(Self::PlainClient(Login { username, password }))
+    }
+
+    /// Returns the name that travels in the greeting; both ends must name the same.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Null => "NULL",
+            Self::PlainClient(_) | Self::PlainServer(_) => "PLAIN",
+        }
+    }
+
+    /// Returns who decides on peers, if this end asks them who they are.
+    pub(crate) const fn authenticator(&self) -> Option<&Arc<dyn Authenticator>> {
+        match self {
+            Self::PlainServer(authenticator) => Some(authenticator),
+            Self::Null | Self::PlainClient(_) => None,
+        }
+    }
+}
+
+/// What a PLAIN client shows.
+#[derive(Clone)]
+pub(crate) struct Login {
+    pub(crate) username: Bytes,
+    pub(crate) password: Bytes,
+}
+
+impl fmt::Debug for Login {
+    /// Shows no secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a peer shows to be let in, by mechanism.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Credentials {
+    /// PLAIN: a name and a password, both of at most 255 bytes, which came over the wire as they are.
+    Plain {
+        /// The name.
+        username: Bytes,
+        /// The password.
+        password: Bytes,
+    },
+}
+
+impl Credentials {
+    /// Tells whether these are a name and password. The time that it takes tells nothing of how much of them is right.
+    #[must_use]
+    pub fn is_login(&self, username: impl AsRef<[u8]>, password: impl AsRef<[u8]>) -> bool {
+        match self {
+            Self::Plain {
+                username: shown,
+                password: secret,
+            } => same(shown, username.as_ref()) & same(secret, password.as_ref()),
+        }
+    }
+}
+
+/// Compares all bytes, whichever differ first; only a length can be told from the time it takes.
+fn same(shown: &[u8], expected: &[u8]) -> bool {
+    let differences = shown.iter().zip(expected).fold(0, |sum, (a, b)| sum | (a ^ b));
+    std::hint::black_box(differences) == 0 && shown.len() == expected.len()
+}
+
+impl fmt::Debug for Credentials {
+    /// Shows no secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain { username, .. } => f
+                .debug_struct("Plain")
+                .field("username", username)
+                .finish_non_exhaustive(),
+        }
+    }
+}
+
+/// Whom an authenticator has found a peer to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct User {
+    /// The name under which the authenticator knows the user; the `User-Id` of RFC 27.
+    pub id: String,
+    /// What else the authenticator has to say of the user.
+    pub metadata: Vec<(String, Bytes)>,
+}
+
+impl User {
+    /// Makes a user of whom no more than the name is known.
+    #[must_use]
+    pub fn new(id: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            metadata: Vec::new(),
+        }
+    }
+}
+
+/// Why a peer was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Denial {
+    /// The authenticator has said no.
+    Refused,
+    /// The authenticator has panicked, has dropped the request, or had too many of them before it.
+    Unanswered,
+    /// The authenticator has not answered in time.
+    TimedOut,
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refused => "the authenticator said no",
+            Self::Unanswered => "the authenticator gave no answer",
+            Self::TimedOut => "the authenticator took too long",
+        })
+    }
+}
+
+/// What the authenticator is told of a peer, as far as the protocol knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Inquiry {
+    pub(crate) credentials: Credentials,
+    /// What the peer says of itself; not all mechanisms let it say so before it is let in.
+    pub(crate) properties: Vec<(String, Bytes)>,
+}
+
+/// The answer to an inquiry.
+pub(crate) type Verdict = Result<Arc<User>, Denial>;
+
+/// Decides who is let in by a socket that asks its peers who they are.
+///
+/// It is called on a thread of its own, of which a [`Context`](crate::Context) has four for each of its I/O threads, so it
+/// may block; but peers wait in line for a thread. To take longer without that, take the request away, to a task or
+/// thread of your own, and [answer](AuthRequest::answer) it there. A peer that has no answer after 5 s is denied, and so is one whose
+/// request is dropped, be it by a panic.
+///
+/// Any `Fn(&AuthRequest) -> Decision` is an authenticator:
+///
+/// ```
+/// use aqueduct::{AuthRequest, Decision, Pull, User};
+///
+/// let pull = Pull::builder()
+///     .plain_server(|request: &AuthRequest| {
+///         if request.credentials().is_login("alice", "correct horse") {
+///             Decision::Allow(User::new("alice"))
+///         } else {
+///             Decision::Deny
+///         }
+///     })
+///     .build();
+/// # drop(pull);
+/// ```
+pub trait Authenticator: Send + Sync {
+    /// Answers the request, or sees to it that it is answered.
+    fn authenticate(&self, request: AuthRequest);
+}
+
+impl fmt::Debug for dyn Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authenticator")
+    }
+}
+
+impl<F: Fn(&AuthRequest) -> Decision + Send + Sync> Authenticator for F {
+    fn authenticate(&self, request: AuthRequest) {
+        let decision = self(&request);
+        request.answer(decision);
+    }
+}
+
+/// Lets in everybody who can speak the mechanism, as a user without a name: no security at all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AllowAny;
+
+impl Authenticator for AllowAny {
+    fn authenticate(&self, request: AuthRequest) {
+        request.answer(Decision::Allow(User::default()));
+    }
+}
+
+/// What an [`Authenticator`] makes of a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The peer is this user, and let in.
+    Allow(User),
+    /// The peer is not let in, and told so.
+    Deny,
+}
+
+/// A peer that wants to be let in. Dropped without an [answer](Self::answer), it is not.
+#[must_use = "a request that is dropped is denied"]
+pub struct AuthRequest {
+    inquiry: Inquiry,
+    endpoint: Endpoint,
+    address: String,
+    reply: Option<Reply>,
+}
+
+/// Where an answer goes.
+pub(crate) type Reply = Box<dyn FnOnce(Verdict) + Send>;
+
+impl AuthRequest {
+    pub(crate) fn new(inquiry: Inquiry, endpoint: Endpoint, address: String, reply: Reply) -> Self {
+        Self {
+            inquiry,
+            endpoint,
+            address,
+            reply: Some(reply),
+        }
+    }
+
+    /// Returns what the peer shows for itself.
+    #[must_use]
+    pub fn credentials(&self) -> &Credentials {
+        &self.inquiry.credentials
+    }
+
+    /// Returns the endpoint of this socket that the peer has come through.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Returns the address at the other end of the connection.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Returns what the peer has said of itself by now: in PLAIN, nothing.
+    #[must_use]
+    pub fn properties(&self) -> &[(String, Bytes)] {
+        &self.inquiry.properties
+    }
+
+    /// Lets the peer in, or does not.
+    pub fn answer(mut self, decision: Decision) {
+        self.reply(match decision {
+            Decision::Allow(user) => Ok(Arc::new(user)),
+            Decision::Deny => Err(Denial::Refused),
+        });
+    }
+
+    fn reply(&mut self, verdict: Verdict) {
+        if let Some(reply) = self.reply.take() {
+            reply(verdict);
+        }
+    }
+}
+
+impl Drop for AuthRequest {
+    fn drop(&mut self) {
+        self.reply(Err(Denial::Unanswered));
+    }
+}
+
+impl fmt::Debug for AuthRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthRequest")
+            .field("endpoint", &self.endpoint)
+            .field("address", &self.address)
+            .field("credentials", self.credentials())
+            .finish_non_exhaustive()
+    }
+}
