@@ -1,5 +1,7 @@
 //! NaCl's boxes: XSalsa20 and Poly1305 under a key that two parties share, sealed and opened where the text lies.
 
+use std::fmt;
+
 use poly1305::universal_hash::{KeyInit, UniversalHash};
 use poly1305::{BLOCK_SIZE, Block, Poly1305};
 use salsa20::cipher::consts::U10;
@@ -12,13 +14,19 @@ use super::Forged;
 use crate::{PublicKey, SecretKey};
 
 /// How much longer a box is than what is in it.
-pub(in crate::zmtp) const TAG: usize = 16;
+pub(super) const TAG: usize = 16;
 
 /// How long a nonce is: 16 bytes that say what kind of box it is, and 8 that count; or 8 and 16 at random.
 pub(super) const NONCE: usize = 24;
 
 /// The key that two parties share.
 pub(super) struct SharedKey(Zeroizing<[u8; 32]>);
+
+impl fmt::Debug for SharedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedKey")
+    }
+}
 
 impl SharedKey {
     /// What `secret` and `public` have in common, which others cannot know: keys for which they could are refused.
@@ -52,6 +60,12 @@ impl SharedKey {
 
 /// The key for boxes whose nonces differ in their last eight bytes only.
 pub(super) struct Lane(Zeroizing<[u8; 32]>);
+
+impl fmt::Debug for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lane")
+    }
+}
 
 impl Lane {
     /// Encrypts `text`, and returns its tag. No `count` may come twice.

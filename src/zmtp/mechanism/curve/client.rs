@@ -1,5 +1,7 @@
 //! The client's side of the handshake: it knows the server's key, and proves that it has its own.
 
+use std::sync::Arc;
+
 use zeroize::Zeroizing;
 
 use super::boxes::SharedKey;
@@ -14,17 +16,18 @@ use crate::{KeyPair, PublicKey, SecretKey};
 const FIRST_NONCE: u64 = 1;
 
 /// What all connections of a client have in common.
-#[derive(Debug)]
-pub(in crate::zmtp) struct Client {
+#[derive(Clone, Debug)]
+pub(super) struct Client {
     /// S.
-    pub(in crate::zmtp) server: PublicKey,
+    pub(super) server: PublicKey,
     /// C and c.
-    pub(in crate::zmtp) keys: KeyPair,
-    pub(in crate::zmtp) gaps: Gaps,
+    pub(super) keys: Arc<KeyPair>,
+    pub(super) gaps: Gaps,
 }
 
 /// A HELLO was sent, with a key that serves for this connection only.
-pub(in crate::zmtp) struct HelloSent {
+#[derive(Debug)]
+pub(super) struct HelloSent {
     /// C' and c'.
     transient: KeyPair,
     /// Of c' and S.
@@ -33,7 +36,7 @@ pub(in crate::zmtp) struct HelloSent {
 
 impl HelloSent {
     /// Returns the HELLO to send. `transient` are 32 random bytes.
-    pub(in crate::zmtp) fn begin(config: &Client, transient: [u8; 32]) -> Result<(Self, Vec<u8>), Forged> {
+    pub(super) fn begin(config: &Client, transient: [u8; 32]) -> Result<(Self, Vec<u8>), Forged> {
         let transient = KeyPair::from(SecretKey::from_bytes(transient));
         let to_server = SharedKey::agree(transient.secret(), &config.server)?;
         let mut text = [0; PROOF];
@@ -50,7 +53,7 @@ impl HelloSent {
 
     /// Takes the WELCOME, which proves that the server has its key, and returns the INITIATE to send, with our
     /// properties. `drawn` are 16 random bytes.
-    pub(in crate::zmtp) fn welcome(
+    pub(super) fn welcome(
         self,
         body: &[u8],
         config: &Client,
@@ -88,14 +91,15 @@ impl HelloSent {
 }
 
 /// An INITIATE was sent. All keys are gone but the one of this connection.
-pub(in crate::zmtp) struct InitiateSent {
+#[derive(Debug)]
+pub(super) struct InitiateSent {
     /// Of c' and S'.
     session: SharedKey,
 }
 
 impl InitiateSent {
     /// Takes the READY, and returns the properties in it.
-    pub(in crate::zmtp) fn ready(self, body: &[u8], config: &Client) -> Result<(Traffic, Vec<u8>), Forged> {
+    pub(super) fn ready(self, body: &[u8], config: &Client) -> Result<(Traffic, Vec<u8>), Forged> {
         let Ready { nonce, tag, text } = Ready::parse(body)?;
         let mut properties = text.to_vec();
         let lane = self.session.lane(READY_PREFIX);

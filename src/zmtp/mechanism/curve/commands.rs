@@ -30,10 +30,6 @@ const VERSION: [u8; 2] = [1, 0];
 /// Makes a HELLO longer than the WELCOME, so that nobody gains by having a server answer to somebody else.
 const PADDING: [u8; 72] = [0; 72];
 
-/// The exact length of a HELLO.
-pub(super) const HELLO_LEN: usize = 200;
-/// The exact length of a WELCOME.
-pub(super) const WELCOME_LEN: usize = 168;
 /// The length of an INITIATE without properties.
 pub(super) const INITIATE_LEN: usize = 257;
 

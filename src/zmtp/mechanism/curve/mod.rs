@@ -24,21 +24,25 @@ mod boxes;
 mod client;
 mod commands;
 mod server;
+mod stages;
 #[cfg(test)]
 mod tests;
 mod traffic;
 
+use std::io;
+
 use boxes::NONCE;
+pub(super) use stages::{begin_client, begin_server};
+use traffic::Traffic;
 
 use crate::DisconnectReason;
 
-pub(in crate::zmtp) use client::{Client, HelloSent, InitiateSent};
-pub(in crate::zmtp) use server::{AwaitHello, Server, WelcomeSent};
-pub(in crate::zmtp) use traffic::{Flags, Traffic};
+/// Where random bytes come from: the system, but for tests.
+pub(in crate::zmtp) type Entropy = fn(&mut [u8]) -> io::Result<()>;
 
 /// What a peer sent is not what an honest one would have. There is no telling why, on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::zmtp) struct Forged;
+struct Forged;
 
 impl From<Forged> for DisconnectReason {
     fn from(Forged: Forged) -> Self {
@@ -57,6 +61,10 @@ pub(in crate::zmtp) enum Gaps {
 }
 
 impl Gaps {
+    pub(in crate::zmtp) const fn allowed(yes: bool) -> Self {
+        if yes { Self::Allowed } else { Self::Refused }
+    }
+
     /// Returns the number of `nonce` if it may follow `last`.
     fn check(self, last: u64, nonce: [u8; 8]) -> Result<u64, Forged> {
         let nonce = u64::from_be_bytes(nonce);

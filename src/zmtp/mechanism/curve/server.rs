@@ -1,5 +1,7 @@
 //! The server's side of the handshake: it proves that it has its key, and learns the client's.
 
+use std::sync::Arc;
+
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -15,15 +17,15 @@ use crate::{KeyPair, PublicKey, SecretKey};
 const FIRST_NONCE: u64 = 1;
 
 /// What all connections of a server have in common.
-#[derive(Debug)]
-pub(in crate::zmtp) struct Server {
+#[derive(Clone, Debug)]
+pub(super) struct Server {
     /// S and s.
-    pub(in crate::zmtp) keys: KeyPair,
-    pub(in crate::zmtp) gaps: Gaps,
+    pub(super) keys: Arc<KeyPair>,
+    pub(super) gaps: Gaps,
 }
 
 /// The random bytes for one WELCOME.
-pub(in crate::zmtp) struct Drawn {
+pub(super) struct Drawn {
     transient: Zeroizing<[u8; 32]>,
     cookie_key: Zeroizing<[u8; 32]>,
     cookie_nonce: [u8; 16],
@@ -32,7 +34,7 @@ pub(in crate::zmtp) struct Drawn {
 
 impl Drawn {
     /// How many random bytes it takes.
-    pub(in crate::zmtp) const LEN: usize = 96;
+    pub(super) const LEN: usize = 96;
 }
 
 impl From<&[u8; Drawn::LEN]> for Drawn {
@@ -55,11 +57,11 @@ impl From<&[u8; Drawn::LEN]> for Drawn {
 
 /// Nothing has come yet.
 #[derive(Debug)]
-pub(in crate::zmtp) struct AwaitHello;
+pub(super) struct AwaitHello;
 
 impl AwaitHello {
     /// Takes the HELLO of somebody who knows our key, and returns the WELCOME to send.
-    pub(in crate::zmtp) fn hello(
+    pub(super) fn hello(
         self,
         body: &[u8],
         config: &Server,
@@ -103,7 +105,8 @@ impl AwaitHello {
 }
 
 /// A WELCOME was sent. What it takes to go on is in the cookie; only its key is kept.
-pub(in crate::zmtp) struct WelcomeSent {
+#[derive(Debug)]
+pub(super) struct WelcomeSent {
     /// Of this connection alone, so that no other one's cookie is any good, nor this one's a second time.
     cookie_key: SharedKey,
     /// The nonce of the HELLO.
@@ -112,7 +115,7 @@ pub(in crate::zmtp) struct WelcomeSent {
 
 impl WelcomeSent {
     /// Takes the INITIATE, which proves that the client has the key that it names.
-    pub(in crate::zmtp) fn initiate(self, body: &[u8], config: &Server) -> Result<Vouched, Forged> {
+    pub(super) fn initiate(self, body: &[u8], config: &Server) -> Result<Vouched, Forged> {
         let Initiate {
             cookie,
             nonce,
@@ -157,7 +160,8 @@ impl WelcomeSent {
 }
 
 /// The client has proved that it has its key. Whether it is let in is for others to say.
-pub(in crate::zmtp) struct Vouched {
+#[derive(Debug)]
+pub(super) struct Vouched {
     key: PublicKey,
     properties: Vec<u8>,
     /// Of s' and C'.
@@ -168,17 +172,17 @@ pub(in crate::zmtp) struct Vouched {
 
 impl Vouched {
     /// C, by which others know the client.
-    pub(in crate::zmtp) fn key(&self) -> PublicKey {
+    pub(super) fn key(&self) -> PublicKey {
         self.key
     }
 
     /// What the client says of itself.
-    pub(in crate::zmtp) fn properties(&self) -> &[u8] {
+    pub(super) fn properties(&self) -> &[u8] {
         &self.properties
     }
 
     /// Lets the client in: returns the READY to send, with our properties.
-    pub(in crate::zmtp) fn ready(self, config: &Server, properties: &[u8]) -> (Traffic, Vec<u8>) {
+    pub(super) fn ready(self, config: &Server, properties: &[u8]) -> (Traffic, Vec<u8>) {
         let mut text = properties.to_vec();
         let nonce = FIRST_NONCE.to_be_bytes();
         let tag = self.session.lane(READY_PREFIX).seal(nonce, &mut text);

@@ -1,12 +1,16 @@
 //! Tests of the handshake and of messages in boxes, between a client and a server and with somebody in between.
 
 use super::boxes::{Lane, SharedKey};
-use super::commands::{HELLO_LEN, INITIATE_LEN, WELCOME_LEN};
-use super::server::Drawn;
-use super::traffic::LEAD;
+use super::client::{Client, HelloSent, InitiateSent};
+use super::commands::INITIATE_LEN;
+use super::server::{AwaitHello, Drawn, Server, WelcomeSent};
+use super::traffic::{Flags, LEAD};
 use super::*;
 use crate::zmtp::frame::{COMMAND, Header, MORE};
 use crate::{KeyPair, PublicKey, SecretKey};
+
+const HELLO_LEN: usize = 200;
+const WELCOME_LEN: usize = 168;
 
 fn hex(text: &str) -> Vec<u8> {
     let digits = text.chars().filter_map(|c| c.to_digit(16)).collect::<Vec<_>>();
@@ -127,11 +131,11 @@ impl Pair {
         Self {
             client: Client {
                 server: keys(1).public(),
-                keys: keys(2),
+                keys: keys(2).into(),
                 gaps: Gaps::Refused,
             },
             server: Server {
-                keys: keys(1),
+                keys: keys(1).into(),
                 gaps: Gaps::Refused,
             },
             seed: 0,
@@ -433,7 +437,7 @@ mod impostors {
     fn a_server_without_the_key_convinces_no_client() {
         let pair = Pair::new();
         let mut false_server = Pair::new();
-        false_server.server.keys = keys(9);
+        false_server.server.keys = keys(9).into();
         false_server.client.server = keys(9).public();
         let (_, welcome) = false_server.welcome(&false_server.hello().1).unwrap();
         assert!(pair.initiate(pair.hello().0, &welcome).is_err());

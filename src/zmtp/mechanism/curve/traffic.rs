@@ -7,20 +7,21 @@ use crate::zmtp::frame::{COMMAND, MAX_HEADER, MORE, put_header};
 const NAME: &[u8; 8] = b"\x07MESSAGE";
 
 /// What a MESSAGE has before the body of the frame in it: its name, a nonce, a tag, and the flags in their box.
-pub(in crate::zmtp) const LEAD: usize = 8 + 8 + TAG + 1;
+pub(super) const LEAD: usize = 8 + 8 + TAG + 1;
 
 /// Inside a box a command is marked by this bit, as libzmq has it; RFC 26 does not know any.
 const BOXED_COMMAND: u8 = 0b10;
 
 /// What the flags in a box say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::zmtp) struct Flags {
-    pub(in crate::zmtp) more: bool,
-    pub(in crate::zmtp) command: bool,
+pub(super) struct Flags {
+    pub(super) more: bool,
+    pub(super) command: bool,
 }
 
 /// Both directions of a connection after its handshake.
-pub(in crate::zmtp) struct Traffic {
+#[derive(Debug)]
+pub(super) struct Traffic {
     ours: Lane,
     /// The nonce of what we sealed last.
     sealed: u64,
@@ -53,7 +54,7 @@ impl Traffic {
 
     /// Appends the frame that carries one with this body and these flags, which are [`MORE`], [`COMMAND`] or none. What
     /// carries it is no command, though the RFC calls it one: libzmq would take what is inside for a command, too.
-    pub(in crate::zmtp) fn seal(&mut self, flags: u8, body: &[u8], out: &mut Vec<u8>) {
+    pub(super) fn seal(&mut self, flags: u8, body: &[u8], out: &mut Vec<u8>) {
         let Some(nonce) = self.sealed.checked_add(1) else {
             // After 2^64 frames, which takes centuries, nothing more can be said without a nonce that was used.
             return;
@@ -76,7 +77,7 @@ impl Traffic {
 
     /// Opens what came: `lead` is the beginning of a MESSAGE, `body` the rest of it, and then the body of the frame that
     /// was in it.
-    pub(in crate::zmtp) fn open(&mut self, lead: &[u8; LEAD], body: &mut [u8]) -> Result<Flags, Forged> {
+    pub(super) fn open(&mut self, lead: &[u8; LEAD], body: &mut [u8]) -> Result<Flags, Forged> {
         let (name, rest) = lead.split_first_chunk().ok_or(Forged)?;
         let (nonce, rest) = rest.split_first_chunk().ok_or(Forged)?;
         let (tag, rest) = rest.split_first_chunk().ok_or(Forged)?;
