@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use aqueduct::{
-    Buildable, Builder, Dealer, Message, Pair, PeerInfo, Pub, Rep, Reply, Req, Router, RoutingId,
+    Buildable, Builder, Dealer, Message, Pair, PeerInfo, Pub, Pull, Push, Rep, Reply, Req, Router, RoutingId,
     SocketStats, Sub, XPub, XSub,
 };
 
@@ -340,7 +340,7 @@ macro_rules! plugs {
     )*};
 }
 
-plugs! { Req Rep Dealer Router Pair Pub XPub Sub XSub }
+plugs! { Push Pull Req Rep Dealer Router Pair Pub XPub Sub XSub }
 
 /// A socket of ours as a peer.
 macro_rules! peers {
