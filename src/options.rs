@@ -32,13 +32,22 @@ pub struct Options {
 pub(crate) struct DialogueOptions {
     pub(crate) probe: bool,
     pub(crate) drop_unroutable: bool,
-    pub(crate) handover: bool,
+    pub(crate) handover: Handover,
     pub(crate) notices: bool,
     pub(crate) relaxed: bool,
     pub(crate) correlate: bool,
     pub(crate) answer_dropped: bool,
     pub(crate) reply_timeout: Option<Duration>,
     pub(crate) resends: usize,
+}
+
+/// To whom a peer may lose its routing id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Handover {
+    #[default]
+    Nobody,
+    SameUser,
+    Anybody,
 }
 
 /// The options of the socket types that publish and subscribe.

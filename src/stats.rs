@@ -164,6 +164,8 @@ pub struct SocketStats {
     pub peers: Vec<PeerStats>,
     /// Events that the monitor dropped because nobody took them in time.
     pub monitor_dropped: u64,
+    /// Connections that this socket's [`Authenticator`](crate::Authenticator) did not let in.
+    pub denied: u64,
     /// Requests whose [`Reply`](crate::Reply) was dropped unsent.
     pub unanswered: u64,
     /// Notices of a [`Router`](crate::Router) or an [`XPub`](crate::XPub) that were dropped because nobody took them in

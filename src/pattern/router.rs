@@ -6,6 +6,7 @@
 //! or made up, and no two peers have the same. `tests/spec_reqrep.rs` has a test for each.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::dealer::send_probe;
 use super::fair_queue::FairQueue;
@@ -14,8 +15,9 @@ use super::routing_table::RoutingTable;
 use super::{Offer, Pattern, Pipes};
 use crate::error::DisconnectReason;
 use crate::message::Message;
-use crate::options::{DialogueOptions, Options};
+use crate::options::{DialogueOptions, Handover, Options};
 use crate::peer::{PeerInfo, RoutingId, SocketType};
+use crate::security::User;
 use crate::stats::DropReason;
 
 /// Notices kept for an application that does not take them; the oldest go first. At 128 bytes each, 2 MiB.
@@ -53,6 +55,8 @@ pub(crate) struct RouterPattern {
 struct Route {
     /// Under what its messages are received. The table may know nothing of it any more.
     id: Option<RoutingId>,
+    /// Who the peer is, if it was authenticated.
+    user: Option<Arc<User>>,
     /// The application has given the id.
     assigned: bool,
     /// A peer is, or is about to be, at the other end.
@@ -86,7 +90,7 @@ impl RouterPattern {
         let id = match known {
             Some(id) if assigned || (info.routing_id.is_empty() && id.is_generated()) => id,
             former => {
-                let id = self.register(pipe, &info.routing_id, pipes)?;
+                let id = self.register(pipe, info, pipes)?;
                 // A pipe whose id was handed over has none.
                 if former.is_none_or(|former| former != id) {
                     // What did not go out is addressed to another peer.
@@ -98,6 +102,7 @@ impl RouterPattern {
         };
         let route = self.routes.entry(pipe).or_default();
         route.id = Some(id.clone());
+        route.user.clone_from(&info.user);
         route.live = true;
         self.notify(pipe, RouterEvent::Connected(id), pipes);
         Ok(())
@@ -107,9 +112,10 @@ impl RouterPattern {
     fn register(
         &mut self,
         pipe: usize,
-        announced: &RoutingId,
+        info: &PeerInfo,
         pipes: &mut Pipes,
     ) -> Result<RoutingId, &'static str> {
+        let announced = &info.routing_id;
         if announced.is_empty() {
             let id = self.table.insert_generated(pipe);
             return id.ok_or("no routing id is left");
@@ -118,8 +124,15 @@ impl RouterPattern {
             return Err("a routing id that begins with a zero byte");
         }
         if let Some(other) = self.table.pipe(announced).filter(|other| *other != pipe) {
-            let assigned = self.routes.get(&other).is_some_and(|route| route.assigned);
-            if assigned || !self.options.handover {
+            let route = self.routes.get(&other);
+            let yields = match self.options.handover {
+                Handover::Nobody => false,
+                Handover::SameUser => {
+                    route.is_some_and(|route| same_user(route.user.as_deref(), info.user.as_deref()))
+                }
+                Handover::Anybody => true,
+            };
+            if route.is_some_and(|route| route.assigned) || !yields {
                 return Err("the routing id is in use");
             }
             self.table.remove(other);
@@ -181,6 +194,11 @@ impl RouterPattern {
         }
         Some(id)
     }
+}
+
+/// Tells whether two peers are known to be of one user.
+fn same_user(one: Option<&User>, other: Option<&User>) -> bool {
+    matches!((one, other), (Some(one), Some(other)) if one.id == other.id && !one.id.is_empty())
 }
 
 impl Pattern for RouterPattern {
@@ -413,7 +431,7 @@ mod tests {
     #[test]
     fn handover_expels_the_former_owner() {
         let options = DialogueOptions {
-            handover: true,
+            handover: Handover::Anybody,
             ..notices()
         };
         let (mut router, mut pipes, keys, mut far) = router(&["a", "b"], options);
@@ -428,9 +446,37 @@ mod tests {
     }
 
     #[test]
+    fn handover_can_ask_for_the_same_user() {
+        let options = DialogueOptions {
+            handover: Handover::SameUser,
+            ..DialogueOptions::default()
+        };
+        let of = |user: Option<&str>| PeerInfo {
+            user: user.map(|id| Arc::new(User::new(id))),
+            ..peer("a")
+        };
+        let cases = [
+            (Some("alice"), Some("alice"), true),
+            (Some("alice"), Some("bob"), false),
+            (Some("alice"), None, false),
+            (None, Some("alice"), false),
+            (None, None, false),
+            (Some(""), Some(""), false),
+        ];
+        for (former, newcomer, yields) in cases {
+            let (mut router, mut pipes, keys, _far) = router(&["x", "y"], options.clone());
+            keys.iter().for_each(|key| router.disconnected(*key, &mut pipes));
+            router.admit(keys[0], &of(former), &mut pipes).unwrap();
+            let admitted = router.admit(keys[1], &of(newcomer), &mut pipes);
+            assert_eq!(admitted.is_ok(), yields, "{former:?} and {newcomer:?}");
+            assert_eq!(pipes.effects().expelled.len(), usize::from(yields));
+        }
+    }
+
+    #[test]
     fn what_was_for_a_peer_whose_id_was_handed_over_is_not_for_the_next_at_its_place() {
         let options = DialogueOptions {
-            handover: true,
+            handover: Handover::Anybody,
             ..DialogueOptions::default()
         };
         let (mut router, mut pipes, keys, mut far) = router(&["a", "b"], options);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::application::{Application, Desk, Letter, budget, check_answer, check_whole};
 use super::ledger::{Ledger, Name};
-use crate::options::Options;
+use crate::options::{Handover, Options};
 use crate::pattern::{Offer, Pipes, RouterEvent, RouterPattern};
 use crate::{Frame, Message, RoutingId};
 
@@ -65,7 +65,9 @@ impl Application for Server {
         dialogue.notices = desk.rng.one_in(2);
         dialogue.probe = desk.rng.one_in(4);
         dialogue.drop_unroutable = desk.rng.one_in(3);
-        dialogue.handover = desk.rng.one_in(2);
+        if desk.rng.one_in(2) {
+            dialogue.handover = Handover::Anybody;
+        }
         Self {
             notices: dialogue.notices,
             drop_unroutable: dialogue.drop_unroutable,

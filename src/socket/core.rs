@@ -361,6 +361,7 @@ impl<P: Pattern> Core<P> {
             total: state.gone.clone(),
             peers: Vec::with_capacity(state.peers.len()),
             monitor_dropped: self.journal.dropped(),
+            denied: self.journal.denied(),
             unanswered: 0,
             notices_dropped: 0,
         };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::core::{Core, deadline, fire_signals};
 use super::waiters::{Signal, Waiters};
-use crate::error::{RecvError, TryRecvError};
+use crate::error::{DisconnectReason, RecvError, TryRecvError};
 use crate::monitor::{Event, EventQueue};
 use crate::pattern::Pattern;
 use crate::reactor::{Reactor, Waiter};
@@ -21,6 +21,8 @@ pub(super) struct Journal(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     watched: bool,
+    /// Peers that the authenticator did not let in, watched or not.
+    denied: u64,
     ended: bool,
     events: EventQueue,
     waiters: Waiters,
@@ -29,6 +31,13 @@ struct State {
 impl Journal {
     pub(super) fn record(&self, event: Event) {
         let mut state = self.0.lock();
+        let reason = match &event {
+            Event::HandshakeFailed { reason, .. } => Some(reason),
+            _ => None,
+        };
+        if matches!(reason, Some(DisconnectReason::Denied(_))) {
+            state.denied += 1;
+        }
         if !state.watched {
             return;
         }
@@ -45,6 +54,11 @@ impl Journal {
         let signals = state.waiters.tell_all();
         drop(state);
         fire_signals(signals);
+    }
+
+    /// Returns how many peers the authenticator did not let in.
+    pub(super) fn denied(&self) -> u64 {
+        self.0.lock().denied
     }
 
     pub(super) fn dropped(&self) -> u64 {

@@ -12,6 +12,7 @@ use super::verbs::{common_verbs, halves};
 use crate::IntoEndpoint;
 use crate::error::{ConnectError, RecvError, RouteError, TryRecvError, TryRouteError};
 use crate::message::Message;
+use crate::options::Handover;
 use crate::pattern::{RouterEvent, RouterPattern};
 use crate::peer::{PeerInfo, RoutingId};
 
@@ -67,7 +68,15 @@ impl Builder<Router> {
     /// known to be lost, and where you trust all who can connect.
     #[must_use]
     pub fn handover(mut self, yes: bool) -> Self {
-        self.options.dialogue.handover = yes;
+        self.options.dialogue.handover = if yes { Handover::Anybody } else { Handover::Nobody };
+        self
+    }
+
+    /// The same as [`handover`](Self::handover), but only to a peer of the same user: the socket has authenticated both, and
+    /// found the same [`User::id`](crate::User::id), which is not empty. Of the two options, the one set last counts.
+    #[must_use]
+    pub fn handover_to_same_user(mut self, yes: bool) -> Self {
+        self.options.dialogue.handover = if yes { Handover::SameUser } else { Handover::Nobody };
         self
     }
 

@@ -10,6 +10,16 @@ const PONG: &[u8] = b"PONG";
 const SUBSCRIBE: &[u8] = b"SUBSCRIBE";
 const CANCEL: &[u8] = b"CANCEL";
 
+/// The commands that, beside READY and ERROR, lead through the handshakes of mechanisms.
+pub(super) const HELLO: &[u8] = b"HELLO";
+pub(super) const WELCOME: &[u8] = b"WELCOME";
+pub(super) const INITIATE: &[u8] = b"INITIATE";
+
+/// Tells whether a command has its place in the handshake only.
+pub(super) fn opens(name: &[u8]) -> bool {
+    [HELLO, WELCOME, INITIATE].contains(&name)
+}
+
 /// The body of a command frame, borrowed from where it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Command<'a> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::command::Command;
+use super::command::{self, Command};
 use super::decoder::{Decoder, Rules, Step};
 use super::encoder::Batch;
 use super::handshake::{Admitted, AwaitGreeting, Denied, Exchange, Moved, Place, Progress, Undecided};
@@ -351,6 +351,15 @@ impl Connection {
         true
     }
 
+    /// Has all frames go through a seal from now on.
+    #[cfg(test)]
+    pub(super) fn set_seal(&mut self, seal: Box<dyn Seal>) {
+        if let State::Traffic(traffic) = &mut self.state {
+            traffic.seal = Some(seal);
+            traffic.bare = false;
+        }
+    }
+
     /// How many commands were ignored: unknown ones, and subscriptions to a socket that does not publish.
     pub(crate) fn ignored_commands(&self) -> u64 {
         self.ignored_commands
@@ -559,6 +568,9 @@ fn take_command(
         Command::Ready(_) => return Err(DisconnectReason::Malformed("READY after the handshake")),
         Command::Error(text) => return Err(DisconnectReason::Refused(limits::printable(text))),
         Command::Pong { .. } => return Ok(true),
+        Command::Unknown { name, .. } if command::opens(name) => {
+            return Err(DisconnectReason::Malformed("a command of the handshake after it"));
+        }
         Command::Subscribe(topic) => (true, topic),
         Command::Cancel(topic) => (false, topic),
         Command::Ping { .. } | Command::Unknown { .. } => return Ok(false),

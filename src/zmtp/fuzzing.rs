@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::command::{Command, put_property};
-use super::connection::{Config, Connection};
+use super::connection::{Config, Connection, Event};
 use super::decoder::{Decoder, Rules, Step};
 use super::encoder::Batch;
 use super::greeting;
@@ -14,7 +14,7 @@ use super::limits::{Room, wide};
 use super::mechanism::metadata;
 use crate::options::LinkOptions;
 use crate::queue::Queue;
-use crate::security::Mechanism;
+use crate::security::{AllowAny, Credentials, Denial, Inquiry, Mechanism, Verdict};
 use crate::{Message, SocketType};
 
 /// Few enough that the slots of the parts fit in the 64 KiB that a connection may hold beside four times its input.
@@ -175,36 +175,90 @@ pub(crate) fn command(data: &[u8]) {
 pub(crate) fn connection(data: &[u8]) {
     let (mut numbers, bytes) = steer(data);
     let ours = numbers.socket_type();
-    let prelude = match numbers.next() & 3 {
+    let choice = numbers.next();
+    let config = match choice >> 6 {
+        2 => config_with(ours, plain_server()),
+        3 => config_with(ours, plain_client()),
+        _ => config(ours),
+    };
+    let prelude = match choice & 3 {
         0 => Vec::new(),
-        1 => greeting::emit(&Mechanism::Null).to_vec(),
-        minor => prelude(ours, minor & 1),
+        1 => greeting::emit(&config.mechanism).to_vec(),
+        minor => prelude_to(&config, minor & 1),
     };
     let base = Instant::now();
-    let expected = converse(ours, &prelude, bytes, &mut Numbers(&[]), base, false);
-    let got = converse(ours, &prelude, bytes, &mut Numbers(numbers.0), base, false);
+    let expected = converse(&config, &prelude, bytes, &mut Numbers(&[]), base, false);
+    let got = converse(&config, &prelude, bytes, &mut Numbers(numbers.0), base, false);
     assert_eq!(got, expected);
-    converse(ours, &prelude, bytes, &mut numbers, base, true);
+    converse(&config, &prelude, bytes, &mut numbers, base, true);
+}
+
+fn plain_server() -> Mechanism {
+    Mechanism::PlainServer(Arc::new(AllowAny))
+}
+
+fn plain_client() -> Mechanism {
+    Mechanism::plain_client("us".into(), "secret".into()).unwrap_or_default()
 }
 
 /// The handshake of a peer that fits, with minor version 0 or 1.
 pub(crate) fn prelude(ours: SocketType, minor: u8) -> Vec<u8> {
-    let theirs = SocketType::ALL.into_iter().find(|theirs| theirs.talks_to(ours));
+    prelude_to(&config(ours), minor)
+}
+
+fn prelude_to(ours: &Arc<Config>, minor: u8) -> Vec<u8> {
+    let mechanism = match ours.mechanism {
+        Mechanism::Null => Mechanism::Null,
+        Mechanism::PlainClient(_) => plain_server(),
+        Mechanism::PlainServer(_) => plain_client(),
+    };
+    let theirs = SocketType::ALL
+        .into_iter()
+        .find(|theirs| theirs.talks_to(ours.socket_type));
     let now = Instant::now();
-    let mut peer = Connection::new(config(theirs.unwrap_or(ours)), now);
-    let mut ignored = (Room::UNBOUNDED, Queue::new());
-    let hello = greeting::emit(&Mechanism::Null);
-    assert_eq!(
-        peer.handle_input(&hello, &mut ignored.0, &mut ignored.1, now),
-        Ok(hello.len())
-    );
-    let mut batch = Batch::new();
-    peer.poll_transmit(&mut batch);
-    let mut bytes = written(&batch);
-    if let Some(slot) = bytes.get_mut(11) {
+    let config = config_with(theirs.unwrap_or(ours.socket_type), mechanism);
+    let mut peer = Connection::new(config, now);
+    let mut own = Connection::new(Arc::clone(ours), now);
+    let mut said = transmitted(&mut peer);
+    let mut new = said.clone();
+    while !new.is_empty() {
+        hear_all(&mut own, &new, now);
+        let answer = transmitted(&mut own);
+        hear_all(&mut peer, &answer, now);
+        new = transmitted(&mut peer);
+        said.extend_from_slice(&new);
+    }
+    assert!(own.is_ready() && peer.is_ready());
+    if let Some(slot) = said.get_mut(11) {
         *slot = minor;
     }
-    bytes
+    said
+}
+
+fn transmitted(connection: &mut Connection) -> Vec<u8> {
+    let mut batch = Batch::new();
+    connection.poll_transmit(&mut batch);
+    written(&batch)
+}
+
+/// Has a connection take all of the input, and lets its peer in.
+fn hear_all(connection: &mut Connection, input: &[u8], now: Instant) {
+    let (mut room, mut inbox) = (Room::UNBOUNDED, Queue::new());
+    let used = connection.handle_input(input, &mut room, &mut inbox, now);
+    assert_eq!(used, Ok(input.len()));
+    if connection.is_deciding() {
+        assert_eq!(connection.handle_verdict(Ok(Arc::default()), now), Ok(()));
+    }
+}
+
+/// What the application says of a peer: who shows a name of an odd length is not let in.
+fn verdict(inquiry: &Inquiry) -> Verdict {
+    let Credentials::Plain { username, .. } = &inquiry.credentials;
+    if username.len() % 2 == 0 {
+        Ok(Arc::default())
+    } else {
+        Err(Denial::Refused)
+    }
 }
 
 /// Collects what a batch would send.
@@ -215,7 +269,12 @@ pub(crate) fn written(batch: &Batch) -> Vec<u8> {
 }
 
 fn config(socket_type: SocketType) -> Arc<Config> {
+    config_with(socket_type, Mechanism::Null)
+}
+
+fn config_with(socket_type: SocketType, mechanism: Mechanism) -> Arc<Config> {
     let options = LinkOptions {
+        mechanism,
         max_message_parts: MAX_PARTS,
         max_message_size: MAX_SIZE,
         heartbeat_ttl: Some(Duration::from_secs(60)),
@@ -234,14 +293,14 @@ fn a_little_room() -> Room {
 
 /// Feeds a connection, takes all it gives, and with `hurry` lets time pass between the pieces as well.
 fn converse(
-    ours: SocketType,
+    config: &Arc<Config>,
     prelude: &[u8],
     bytes: &[u8],
     numbers: &mut Numbers<'_>,
     mut now: Instant,
     hurry: bool,
 ) -> Digest {
-    let mut connection = Connection::new(config(ours), now);
+    let mut connection = Connection::new(Arc::clone(config), now);
     let mut digest = Digest::default();
     let mut batch = Batch::new();
     for stream in [prelude, bytes] {
@@ -310,15 +369,23 @@ fn feed(
         let (piece, _) = rest.split_at_checked(piece).unwrap_or((rest, &[]));
         let used = connection.handle_input(piece, &mut room, &mut inbox, now);
         if let Ok(used) = used {
-            assert!(used > 0 && (used == piece.len() || !room.is_open()));
+            let paused = !room.is_open() || connection.is_deciding();
+            assert!(used > 0 && (used == piece.len() || paused));
             *rest = rest.get(used..).unwrap_or_default();
         }
         used.map(drop)
     };
     assert!(inbox.load().messages as usize <= a_little_room().messages);
     inbox.for_each(|message| fold(&mut digest.messages, &message));
-    while let Some(event) = connection.poll_event() {
+    if let Some(event) = connection.poll_event() {
         fold(&mut digest.events, &format!("{event:?}"));
+        if let Event::Asked(inquiry) = event {
+            connection.handle_verdict(verdict(&inquiry), now)?;
+            if connection.is_deciding() {
+                let later = connection.poll_timeout().unwrap_or(now);
+                return connection.handle_timeout(later);
+            }
+        }
     }
     result
 }
@@ -347,7 +414,7 @@ mod tests {
 
     /// Streams that are mostly well-formed: random bytes alone do not get past the first frame.
     fn streams() -> impl Strategy<Value = Vec<u8>> {
-        const NAMES: [&str; 8] = [
+        const NAMES: [&str; 11] = [
             "PING\0\x05",
             "PONG",
             "SUBSCRIBE",
@@ -356,6 +423,9 @@ mod tests {
             "READY",
             "JOIN",
             "P1",
+            "HELLO",
+            "WELCOME",
+            "INITIATE",
         ];
         let command = (
             prop::sample::select(&NAMES[..]),

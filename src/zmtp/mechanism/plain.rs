@@ -14,13 +14,9 @@ use bytes::Bytes;
 use super::{Next, Pending, Stage, Turn, metadata};
 use crate::DisconnectReason;
 use crate::security::{Credentials, Denial, Inquiry, Login, User};
-use crate::zmtp::command::{Command, Properties, put_counted, split_counted};
+use crate::zmtp::command::{Command, HELLO, INITIATE, Properties, WELCOME, put_counted, split_counted};
 use crate::zmtp::connection::Config;
 use crate::zmtp::handshake::Denied;
-
-const HELLO: &[u8] = b"HELLO";
-const WELCOME: &[u8] = b"WELCOME";
-const INITIATE: &[u8] = b"INITIATE";
 
 /// The client opens.
 pub(super) fn begin_client(login: &Login) -> Turn {

@@ -3,7 +3,7 @@
 use super::*;
 
 /// How a script ends.
-enum Outcome {
+pub(super) enum Outcome {
     /// The connection closes with a reason that begins so, and says nothing more.
     Close(&'static str),
     /// The same, after an ERROR command to the peer with the same text.
@@ -13,13 +13,13 @@ enum Outcome {
 }
 use Outcome::{Close, Error, Open};
 
-struct Script {
+pub(super) struct Script {
     name: &'static str,
     bytes: Vec<u8>,
     end: Outcome,
 }
 
-fn script(name: &'static str, parts: &[&[u8]], end: Outcome) -> Script {
+pub(super) fn script(name: &'static str, parts: &[&[u8]], end: Outcome) -> Script {
     Script {
         name,
         bytes: parts.concat(),
@@ -427,6 +427,11 @@ fn traffic() -> Vec<Script> {
             Open(0, 0),
         ),
         after(
+            "a late HELLO",
+            b"\x04\x06\x05HELLO",
+            Close("malformed input: a command of the handshake after it"),
+        ),
+        after(
             "a late ERROR",
             &command(Command::Error(b"bye")),
             Close("refused by the peer: \"bye\""),
@@ -442,7 +447,7 @@ fn traffic() -> Vec<Script> {
     table
 }
 
-fn options() -> LinkOptions {
+fn null() -> LinkOptions {
     LinkOptions {
         max_message_size: 1000,
         max_message_parts: 1000,
@@ -450,10 +455,10 @@ fn options() -> LinkOptions {
     }
 }
 
-/// Plays a script in the given pieces.
-fn play(script: &Script, pieces: &[&[u8]]) {
+/// Plays a script in the given pieces, to a PULL.
+fn play(script: &Script, options: &LinkOptions, pieces: &[&[u8]]) {
     let now = Instant::now();
-    let mut end = End::with(SocketType::Pull, &options(), now);
+    let mut end = End::with(SocketType::Pull, options, now);
     let mut sent = end.transmit();
     let mut result = Ok(());
     for piece in pieces {
@@ -515,33 +520,33 @@ fn check(script: &Script, end: &mut End, result: &Result<(), DisconnectReason>, 
 }
 
 /// Plays each script in each way that it can be cut in two, or some hundred of them.
-fn play_all(table: &[Script]) {
+pub(super) fn play_all(table: &[Script], options: &LinkOptions) {
     for script in table {
         let bytes = &script.bytes[..];
-        play(script, &[bytes]);
+        play(script, options, &[bytes]);
         if bytes.len() < 4096 {
-            play(script, &bytes.chunks(1).collect::<Vec<_>>());
+            play(script, options, &bytes.chunks(1).collect::<Vec<_>>());
         }
         for cut in (0..=bytes.len()).step_by(1 + bytes.len() / 512) {
             let (first, second) = bytes.split_at(cut);
-            play(script, &[first, second]);
+            play(script, options, &[first, second]);
         }
     }
 }
 
 #[test]
 fn bad_greetings() {
-    play_all(&greetings());
+    play_all(&greetings(), &null());
 }
 
 #[test]
 fn bad_handshakes() {
-    play_all(&handshakes());
+    play_all(&handshakes(), &null());
 }
 
 #[test]
 fn bad_frames_and_commands() {
-    play_all(&traffic());
+    play_all(&traffic(), &null());
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod encoding;
+mod plain;
+mod sealing;
 mod talking;
 mod timers;
 
@@ -15,7 +17,7 @@ use super::greeting;
 use super::*;
 use crate::options::LinkOptions;
 use crate::queue::Queue;
-use crate::security::Mechanism;
+use crate::security::{Mechanism, User, Verdict};
 use crate::{DisconnectReason, Message, SocketType};
 
 /// A connection with all that comes out of it.
@@ -23,6 +25,8 @@ struct End {
     connection: Connection,
     inbox: VecDeque<Message>,
     events: Vec<Event>,
+    /// What the application says of the peer.
+    verdict: Verdict,
 }
 
 impl End {
@@ -35,6 +39,7 @@ impl End {
             connection: Connection::new(Arc::new(Config::new(socket_type, options)), now),
             inbox: VecDeque::new(),
             events: Vec::new(),
+            verdict: Ok(Arc::new(User::new("tester"))),
         }
     }
 
@@ -59,12 +64,20 @@ impl End {
         result
     }
 
+    /// Feeds all of the bytes. The application answers at once; a peer that it denies has heard so at the end.
     fn feed(&mut self, bytes: &[u8], now: Instant) -> Result<(), DisconnectReason> {
-        let result = self.handle_input(bytes, &mut Room::UNBOUNDED.clone(), now);
-        while let Some(event) = self.connection.poll_event() {
-            self.events.push(event);
+        let mut rest = bytes;
+        loop {
+            let result = self.handle_input(rest, &mut Room::UNBOUNDED.clone(), now);
+            self.events.extend(self.connection.poll_event());
+            rest = &rest[result?..];
+            if !self.connection.is_deciding() {
+                assert_eq!(rest, []);
+                return Ok(());
+            }
+            self.connection.handle_verdict(self.verdict.clone(), now)?;
+            self.connection.handle_timeout(now + limits::DENIAL_PAUSE)?;
         }
-        result.map(|used| assert_eq!(used, bytes.len()))
     }
 
     fn transmit(&mut self) -> Vec<u8> {

@@ -6,7 +6,7 @@ use super::*;
 use crate::RoutingId;
 
 /// Carries bytes both ways until nothing moves.
-fn wire(a: &mut End, b: &mut End, now: Instant) {
+pub(super) fn wire(a: &mut End, b: &mut End, now: Instant) {
     loop {
         let (to_b, to_a) = (a.transmit(), b.transmit());
         if to_a.is_empty() && to_b.is_empty() {
@@ -17,8 +17,8 @@ fn wire(a: &mut End, b: &mut End, now: Instant) {
     }
 }
 
-fn peer_of(end: &End) -> &crate::PeerInfo {
-    match end.events.first() {
+pub(super) fn peer_of(end: &End) -> &crate::PeerInfo {
+    match end.events.last() {
         Some(Event::Ready(peer)) => peer,
         other => panic!("not ready: {other:?}"),
     }
