@@ -100,6 +100,8 @@
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;
 
+#[cfg(feature = "curve")]
+mod allow_list;
 #[cfg(aqueduct_bench)]
 #[doc(hidden)]
 pub mod bench_internals;
@@ -131,6 +133,8 @@ mod transport;
 mod z85;
 mod zmtp;
 
+#[cfg(feature = "curve")]
+pub use allow_list::AllowList;
 #[cfg(unix)]
 pub use context::Driver;
 pub use context::{Context, block_on};
@@ -189,6 +193,18 @@ pub mod fuzzing {
     /// Nothing that a peer does breaks a connection.
     pub fn connection(data: &[u8]) {
         crate::zmtp::fuzzing::connection(data);
+    }
+
+    /// Nothing that a peer does breaks a connection with CURVE.
+    #[cfg(feature = "curve")]
+    pub fn curve(data: &[u8]) {
+        crate::zmtp::fuzzing::curve(data);
+    }
+
+    /// Text that is read is what would be written.
+    #[cfg(feature = "curve")]
+    pub fn z85(data: &[u8]) {
+        crate::z85::fuzzing(data);
     }
 
     /// Whatever is done with a pipe, it stays a bounded queue and wakes whoever sleeps.

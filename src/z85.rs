@@ -64,6 +64,17 @@ pub(crate) fn decode(text: &[u8], out: &mut [u8]) -> Option<()> {
     Some(())
 }
 
+/// Claims: text that is read is what would be written, and nothing else is read.
+#[cfg(fuzzing)]
+pub(crate) fn fuzzing(data: &[u8]) {
+    let mut bytes = vec![0; data.len() / 5 * 4];
+    let read = decode(data, &mut bytes).is_some();
+    let mut text = String::new();
+    let written = encode(&bytes, &mut text).is_some();
+    assert!(written, "a multiple of four");
+    assert_eq!(read, text.as_bytes() == data);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -351,6 +351,14 @@ impl Connection {
         true
     }
 
+    /// Seals a frame of any kind, as no honest application could have it.
+    #[cfg(all(feature = "curve", any(test, fuzzing)))]
+    pub(super) fn seal_frame(&mut self, flags: u8, body: &[u8], out: &mut Vec<u8>) {
+        if let State::Traffic(Traffic { seal: Some(seal), .. }) = &mut self.state {
+            seal.seal(flags, body, out);
+        }
+    }
+
     /// Has all frames go through a seal from now on.
     #[cfg(test)]
     pub(super) fn set_seal(&mut self, seal: Box<dyn Seal>) {

@@ -205,7 +205,12 @@ impl Decoder {
         let command = header.command || rules.sealed;
         if command {
             if len == 0 {
-                return Err(DisconnectReason::Malformed("an empty command"));
+                let what = if rules.sealed {
+                    "nothing in a seal"
+                } else {
+                    "an empty command"
+                };
+                return Err(DisconnectReason::Malformed(what));
             }
             if len > wide(rules.max_command) {
                 return Err(limits::over("command size", len, rules.max_command));
