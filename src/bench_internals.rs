@@ -184,7 +184,9 @@ impl Burst {
         let (mut wakes, mut messages) = (Wakes::new(), 0);
         loop {
             let batch = &mut self.batch;
-            let count = self.reader.pop_run(usize::MAX, |run| batch.put(run), &mut wakes);
+            let count = self
+                .reader
+                .pop_run(usize::MAX, |run| batch.put_run(run), &mut wakes);
             if count == 0 {
                 break;
             }

@@ -9,6 +9,7 @@ use crate::{Denial, Endpoint, Message, RoutingId, SocketType};
 
 /// Why a message was not sent. The message is inside.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[repr(u64)] // Else its tag is as large as the alignment of messages, and each `send` would wait to read it.
 pub enum SendError {
     /// No peer could take the message in time.
     #[error("no peer could take the message in time")]
@@ -30,6 +31,7 @@ impl SendError {
 
 /// Why a message was not sent at once. The message is inside.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[repr(u64)] // As above.
 pub enum TrySendError {
     /// No peer can take a message now: there is none, or all are at their high-water mark.
     #[error("no peer can take a message now")]
@@ -46,6 +48,43 @@ impl TrySendError {
         match self {
             Self::Full(message) | Self::Closed(message) => message,
         }
+    }
+}
+
+/// Why not all of many messages were sent.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SendManyError {
+    /// No peer could take the next message, be it now or in time.
+    #[error("no peer could take the next message after {sent}")]
+    Full {
+        /// How many messages were sent.
+        sent: usize,
+        /// The messages that were taken from the iterator and not sent, in order.
+        unsent: Vec<Message>,
+    },
+    /// The socket is closed.
+    #[error("the socket is closed, after {sent} messages")]
+    Closed {
+        /// How many messages were sent.
+        sent: usize,
+        /// The messages that were taken from the iterator and not sent, in order.
+        unsent: Vec<Message>,
+    },
+}
+
+impl SendManyError {
+    /// Returns how many messages were sent before it happened.
+    #[must_use]
+    pub fn sent(&self) -> usize {
+        let (Self::Full { sent, .. } | Self::Closed { sent, .. }) = self;
+        *sent
+    }
+
+    /// Takes the messages back that were taken from the iterator and not sent, in order.
+    #[must_use]
+    pub fn into_unsent(self) -> Vec<Message> {
+        let (Self::Full { unsent, .. } | Self::Closed { unsent, .. }) = self;
+        unsent
     }
 }
 

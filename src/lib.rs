@@ -141,8 +141,8 @@ pub use context::{Context, block_on};
 pub use endpoint::{Endpoint, Host, IntoEndpoint, IpcEndpoint, TcpEndpoint};
 pub use error::{
     BindError, ConnectError, DetachError, DisconnectReason, EndpointError, PollError, PropertyError,
-    RecvError, ReplyError, ReqRecvError, ReqSendError, RequestError, RouteError, SendError, SubscribeError,
-    TryRecvError, TryRouteError, TrySendError, WaitError,
+    RecvError, ReplyError, ReqRecvError, ReqSendError, RequestError, RouteError, SendError, SendManyError,
+    SubscribeError, TryRecvError, TryRouteError, TrySendError, WaitError,
 };
 #[cfg(feature = "curve")]
 pub use keys::{KeyError, KeyPair, PublicKey, SecretKey};

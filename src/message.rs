@@ -41,7 +41,9 @@ pub(crate) const FRAME_OVERHEAD: usize = 64;
 #[derive(Clone)]
 pub struct Frame(FrameRepr);
 
+/// The type of the tag is given, since it would be as large as the alignment: written by halves, and read as one.
 #[derive(Clone)]
+#[repr(u64)]
 enum FrameRepr {
     Inline {
         len: usize,
@@ -434,6 +436,14 @@ impl Message {
         }
     }
 
+    /// Moves the frames behind others; unlike their iterator, a single one needs no memory on the way.
+    pub(crate) fn append_to(self, frames: &mut Vec<Frame>) {
+        match self.0 {
+            MessageRepr::One(frame) => frames.push(frame),
+            MessageRepr::Many(mut more) => frames.append(&mut more),
+        }
+    }
+
     /// Returns an iterator over the frames.
     pub fn iter(&self) -> std::slice::Iter<'_, Frame> {
         self.frames().iter()
@@ -486,7 +496,17 @@ impl From<Vec<Frame>> for Message {
 impl<F: Into<Frame>> FromIterator<F> for Message {
     /// An iterator without items becomes a message of one empty frame.
     fn from_iter<I: IntoIterator<Item = F>>(parts: I) -> Self {
-        Self::from(parts.into_iter().map(Into::into).collect::<Vec<Frame>>())
+        let mut parts = parts.into_iter().map(Into::into);
+        let Some(first) = parts.next() else {
+            return Self::new();
+        };
+        let Some(second) = parts.next() else {
+            return Self(MessageRepr::One(first));
+        };
+        let mut frames = Vec::with_capacity(parts.size_hint().0.saturating_add(2));
+        frames.extend([first, second]);
+        frames.extend(parts);
+        Self(MessageRepr::Many(frames))
     }
 }
 

@@ -35,6 +35,35 @@ const KEPT_BYTES: usize = 4 * 1024;
 /// How much a queue grows at once beyond that, so that little is copied on the way.
 const GROWTH: usize = 4;
 
+/// A run of all that a queue holds is not copied from this length on, but leaves with its memory. A shorter one is: the
+/// queue would want memory again for the next message.
+const WHOLE_RUN: usize = 16 * 1024;
+
+/// Packed messages, one behind the other.
+#[derive(Debug)]
+pub(crate) enum Run<'a> {
+    Part(&'a [u8]),
+    /// In a buffer of [`recycle`], from there on.
+    Whole(Vec<u8>, usize),
+}
+
+impl Run<'_> {
+    /// Returns the messages.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Part(bytes) => bytes,
+            Self::Whole(bytes, start) => bytes.get(*start..).unwrap_or_default(),
+        }
+    }
+
+    /// Gives the memory back.
+    pub(crate) fn end(self) {
+        if let Self::Whole(bytes, _) = self {
+            recycle::give(bytes);
+        }
+    }
+}
+
 /// A number of messages, their frames and the bytes in their bodies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Load {
@@ -152,6 +181,24 @@ impl Queue {
     #[inline]
     pub(crate) fn push_from(&mut self, slot: &mut Option<Message>) {
         let Some(message) = slot else { return };
+        if self.pack(message) {
+            *slot = None;
+        } else if let Some(message) = slot.take() {
+            self.push_slowly(message);
+        }
+    }
+
+    /// Appends a message that others get as well. A short one is copied from where it is.
+    #[inline]
+    pub(crate) fn push_copy(&mut self, message: &Message) {
+        if !self.pack(message) {
+            self.push_slowly(message.clone());
+        }
+    }
+
+    /// Appends a copy of a message, if it is one of those that are short; tells whether it is.
+    #[inline]
+    fn pack(&mut self, message: &Message) -> bool {
         if let Some((padded, len)) = message.as_padded() {
             // A copy of a size that the compiler knows takes no call; what was too much is cut off again.
             self.reserve(HEADER + INLINE_CAPACITY);
@@ -160,18 +207,18 @@ impl Queue {
             let too_much = INLINE_CAPACITY - usize::from(len).min(INLINE_CAPACITY);
             self.packed.truncate(self.packed.len() - too_much);
             self.load.add(Load::of_singles(1, u64::from(len)));
-            *slot = None;
-        } else if let Some(pooled) = message.as_pooled() {
+            return true;
+        }
+        if let Some(pooled) = message.as_pooled() {
             let len = pooled.as_slice().len();
             self.reserve(HEADER + POOLED_CAPACITY);
             self.packed
                 .extend_from_slice(&[PACKED, u8::try_from(len).unwrap_or(0)]);
             pooled.append_to(&mut self.packed);
             self.load.add(Load::of_singles(1, len as u64));
-            *slot = None;
-        } else if let Some(message) = slot.take() {
-            self.push_slowly(message);
+            return true;
         }
+        false
     }
 
     #[inline(never)]
@@ -256,17 +303,25 @@ impl Queue {
         slot.is_some()
     }
 
-    /// Takes the packed messages at the front, up to about `limit` bytes and one at least, and returns them and their
-    /// load. There is nothing to take if the queue begins with a message that is not packed.
-    pub(crate) fn pop_run(&mut self, limit: usize, mut sink: impl FnMut(&[u8])) -> Load {
+    /// Takes the packed messages at the front, up to about `limit` bytes and one at least, and returns their load. There is
+    /// nothing to take if the queue begins with a message that is not packed.
+    pub(crate) fn pop_run(&mut self, limit: usize, sink: impl FnOnce(Run<'_>)) -> Load {
         let rest = self.packed.get(self.start..).unwrap_or_default();
-        let (run, load) = if self.loose.is_empty() && rest.len() <= limit {
+        let all = self.loose.is_empty() && rest.len() <= limit;
+        if all && rest.len() >= WHOLE_RUN {
+            let load = self.load;
+            self.given = self.packed.capacity();
+            sink(Run::Whole(std::mem::take(&mut self.packed), self.start));
+            self.clear();
+            return load;
+        }
+        let (run, load) = if all {
             (rest, self.load)
         } else {
             let room = limit as u64;
             measure(rest, |load| load.packed() < room)
         };
-        sink(run);
+        sink(Run::Part(run));
         self.start += run.len();
         self.load.subtract(load);
         if self.start == self.packed.len() {
@@ -400,13 +455,33 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn a_long_run_leaves_with_its_memory() {
+        let mut queue = Queue::new();
+        for at in 0..20_u8 {
+            queue.push(Message::from(vec![at; 1000]));
+        }
+        queue.pop();
+        let load = queue.load();
+        let taken = queue.pop_run(usize::MAX, |run| {
+            let Run::Whole(bytes, start) = run else {
+                panic!("it was copied");
+            };
+            assert_eq!((bytes.len() - start, start), (19 * 1009, 1009));
+        });
+        assert_eq!((taken, queue.load()), (load, Load::default()));
+        assert!(queue.is_empty() && queue.pop().is_none());
+        queue.push(Message::from("next"));
+        assert_eq!(queue.pop().unwrap(), "next");
+    }
+
+    #[test]
     fn messages_lie_as_frames_do() {
         let mut queue = Queue::new();
         queue.push(Message::from("ab"));
         queue.push(Message::from(vec![7; 255]));
         queue.push(Message::from(vec![8; 256]));
         let mut bytes = Vec::new();
-        let load = queue.pop_run(usize::MAX, |run| bytes.extend_from_slice(run));
+        let load = queue.pop_run(usize::MAX, |run| bytes.extend_from_slice(run.bytes()));
         let expected = [
             &[0, 2, b'a', b'b', 0, 255][..],
             &[7; 255],
@@ -426,10 +501,19 @@ mod tests {
             .collect();
         queue.push(["a", "b"].into_iter().collect());
         let mut runs = Vec::new();
-        assert_eq!(queue.pop_run(100, |run| runs.push(run.to_vec())).messages, 1);
-        assert_eq!(queue.pop_run(100, |run| runs.push(run.to_vec())).messages, 0);
+        assert_eq!(
+            queue.pop_run(100, |run| runs.push(run.bytes().to_vec())).messages,
+            1
+        );
+        assert_eq!(
+            queue.pop_run(100, |run| runs.push(run.bytes().to_vec())).messages,
+            0
+        );
         assert_eq!(queue.pop().unwrap().byte_len(), PACKED_CAPACITY);
-        assert_eq!(queue.pop_run(100, |run| runs.push(run.to_vec())).messages, 1);
+        assert_eq!(
+            queue.pop_run(100, |run| runs.push(run.bytes().to_vec())).messages,
+            1
+        );
         assert_eq!(runs, [&[0, 1, 1][..], &[], &[0, 1, 3]]);
         assert_eq!(queue.pop().unwrap().len(), 2);
         assert!(queue.is_empty() && queue.pop().is_none());
@@ -518,9 +602,9 @@ mod tests {
                     Op::PopRun(limit) => {
                         let mut popped = Queue::new();
                         let load = queue.pop_run(limit, |run| {
-                            let (whole, load) = measure(run, |_| true);
-                            assert_eq!(whole, run);
-                            popped.push_run(run, load);
+                            let (whole, load) = measure(run.bytes(), |_| true);
+                            assert_eq!(whole, run.bytes());
+                            popped.push_run(whole, load);
                         });
                         prop_assert_eq!(load, popped.load());
                         prop_assert!(popped.packed.len() < limit + PACKED_CAPACITY + LONG_HEADER);

@@ -119,7 +119,8 @@ pub struct Traffic {
     /// Messages that `recv` delivered to the application.
     pub received: Count,
     /// Messages that came in and were passed over, because the rules of the socket type give them no meaning: a request
-    /// without an envelope, a reply that nobody waits for.
+    /// without an envelope, a reply that nobody waits for. And those that a newer one took the place of, if the receiver
+    /// conflates.
     pub discarded: u64,
     /// Messages that came in and wait for `recv` now.
     pub unread: u64,

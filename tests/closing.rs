@@ -19,33 +19,6 @@ use support::*;
 
 const SHORT: Option<Duration> = Some(Duration::from_millis(5));
 
-/// Peers that come while a socket is closed do not keep it from being so.
-#[test]
-fn who_comes_at_the_last_moment_does_not_hold_up_the_end() {
-    for round in 0..300 {
-        let name = format!("inproc://last-moment-{round}");
-        let pull = Pull::new();
-        pull.bind(&name).unwrap();
-        let pushes: Vec<_> = (0..4).map(|_| Push::new()).collect();
-        let start = std::sync::Barrier::new(pushes.len() + 1);
-        let (done, closed) = std::sync::mpsc::channel();
-        std::thread::scope(|scope| {
-            for push in &pushes {
-                let (start, name) = (&start, &name);
-                scope.spawn(move || {
-                    start.wait();
-                    for _ in 0..50 {
-                        push.connect(name).unwrap();
-                    }
-                });
-            }
-            start.wait();
-            std::thread::spawn(move || done.send(pull.close()));
-            closed.recv_timeout(LONG).expect("it never closed");
-        });
-    }
-}
-
 #[test]
 fn without_linger_what_is_queued_comes_back_at_once() {
     for transport in Transport::ALL {

@@ -17,8 +17,8 @@ use std::thread;
 use std::time::Duration;
 
 use aqueduct::{
-    DisconnectReason, DropReason, Endpoint, Message, Pub, Push, SendError, SlowPolicy, Sub, SubscribeError,
-    SubscriberId, TryRouteError, Verbosity, WaitError, XPub, XPubEvent, XSub,
+    DisconnectReason, DropReason, Endpoint, Message, Pub, Push, SendError, SlowPolicy, SocketType, Sub,
+    SubscribeError, SubscriberId, TryRouteError, Verbosity, WaitError, XPub, XPubEvent, XSub,
 };
 use support::*;
 
@@ -870,4 +870,10 @@ fn the_halves_of_raw_sockets_work(transport: Transport) {
     assert_eq!(show(&asked), "+x");
     pub_sender.send("x").unwrap();
     assert_eq!(sub_receiver.recv_timeout(LONG).unwrap(), "x");
+    pub_sender.send_to(who(&asked), "y").unwrap();
+    assert_eq!(sub_receiver.recv_timeout(LONG).unwrap(), "y");
+    assert!(pub_sender.subscribe(who(&asked), "z") && pub_sender.cancel(who(&asked), "z"));
+    for peer in [pub_sender.peer(who(&asked)), pub_receiver.peer(who(&asked))] {
+        assert_eq!(peer.unwrap().socket_type, SocketType::XSub);
+    }
 }

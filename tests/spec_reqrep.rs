@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use aqueduct::{
     Dealer, DisconnectReason, DropReason, Event, Message, Rep, ReplyError, Req, ReqRecvError, ReqSendError,
-    RequestError, RouteError, Router, RouterEvent, RoutingId, SendError, TryRouteError,
+    RequestError, RouteError, Router, RouterEvent, RoutingId, SendError, SocketType, TryRouteError,
 };
 use support::*;
 
@@ -69,6 +69,7 @@ rules! {
     router_talks_to_router over Tcp Ipc Inproc;
     properties_of_a_peer_are_known over Tcp Ipc Inproc;
     chains_of_brokers_carry_requests_and_replies over Tcp Ipc Inproc;
+    a_routing_id_leads_to_what_is_known_of_its_peer over Tcp Ipc Inproc;
     halves_are_one_socket over Tcp Ipc Inproc;
     async_verbs_do_the_same over Tcp Ipc Inproc;
 }
@@ -888,6 +889,29 @@ fn halves_are_one_socket(transport: Transport) {
     }
     drop(sender.join().unwrap());
     drop(server.join().unwrap());
+}
+
+/// What is known of a peer is found by the id that its messages come with, be it one that was made up.
+fn a_routing_id_leads_to_what_is_known_of_its_peer(transport: Transport) {
+    let router = Router::new();
+    let endpoint = router.bind(transport.anywhere()).unwrap();
+    let (nameless, other) = (Dealer::new(), named_dealer("b"));
+    for dealer in [&nameless, &other] {
+        dealer.connect(&endpoint).unwrap();
+    }
+    nameless.send("1").unwrap();
+    nameless.send("2").unwrap();
+    let (id, _) = router.recv_timeout(LONG).unwrap();
+    assert!(id.is_generated() && router.recv_timeout(LONG).is_ok());
+    let (to_dealer, from_dealer) = router.split();
+    to_dealer.send(&id, "3").unwrap();
+    let stats = from_dealer.peer_stats(&id).unwrap();
+    let traffic = &stats.traffic;
+    assert_eq!((traffic.received.messages, traffic.accepted.messages), (2, 1));
+    assert_eq!(to_dealer.peer(&id).unwrap().socket_type, SocketType::Dealer);
+    let nobody = RoutingId::new("c").unwrap();
+    assert!(to_dealer.peer_stats(&nobody).is_none() && !to_dealer.disconnect_peer(&nobody));
+    assert!(to_dealer.disconnect_peer(&id));
 }
 
 /// Futures of all types, on a plain executor.

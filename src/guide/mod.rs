@@ -7,6 +7,7 @@
 //! | [`slow_joiner`] | Why did the first messages not arrive? |
 //! | [`reconnect_and_linger`] | What happens when a peer goes, and when I close? |
 //! | [`request_reliability`] | What if no reply comes? |
+//! | [`security`] | Who may talk to my socket, and who may listen in? |
 //! | [`threads_and_async`] | From where may I use a socket? How do I stop a wait? |
 //! | [`talking_to_libzmq`] | What do I have to know if the peer is not written with this library? |
 //! | [`differences`] | I know libzmq. What is different here? |
@@ -35,6 +36,10 @@ pub mod reconnect_and_linger {}
 #[doc = include_str!("links.md")]
 #[doc = include_str!("request_reliability.md")]
 pub mod request_reliability {}
+
+#[doc = include_str!("links.md")]
+#[doc = include_str!("security.md")]
+pub mod security {}
 
 #[doc = include_str!("links.md")]
 #[doc = include_str!("threads_and_async.md")]

@@ -1,6 +1,6 @@
 //! What the publishers of a SUB or XSUB were told of its subscriptions, and what they are still to hear.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Pipes;
 use super::notices::subscription;
@@ -18,7 +18,8 @@ pub(crate) const MAX_TOPIC: usize = 64 * 1024 - 10;
 #[derive(Debug, Default)]
 pub(super) struct Announcer {
     topics: Topics,
-    told: HashMap<usize, Told>,
+    /// In order, so that publishers are told in the same one each time.
+    told: BTreeMap<usize, Told>,
 }
 
 #[derive(Debug, Default)]
@@ -149,8 +150,6 @@ impl Announcer {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
 
     use super::super::publisher::as_subscription;

@@ -21,8 +21,11 @@ pub(super) fn distribute(
     let Some((last, others)) = targets.split_last() else {
         return Offer::Taken;
     };
-    for key in others {
-        send_to(*key, &mut out.clone(), policy, pipes);
+    if let Some(message) = out {
+        for key in others {
+            let offer = pipes.offer_copy(*key, message);
+            settle(*key, offer, message, policy, pipes);
+        }
     }
     send_to(*last, out, policy, pipes);
     Offer::Taken
@@ -30,14 +33,21 @@ pub(super) fn distribute(
 
 /// Sends what is in its place to a pipe; drops it if the pipe does not take it.
 pub(super) fn send_to(key: usize, out: &mut Option<Message>, policy: SlowPolicy, pipes: &mut Pipes) {
-    let reason = match pipes.offer(key, out) {
+    let offer = pipes.offer(key, out);
+    if let Some(message) = out.take() {
+        settle(key, offer, &message, policy, pipes);
+    }
+}
+
+/// Counts a message that a pipe did not take, and does with its peer as the policy has it.
+#[inline]
+fn settle(key: usize, offer: Offer, message: &Message, policy: SlowPolicy, pipes: &mut Pipes) {
+    let reason = match offer {
         Offer::Taken => return,
         Offer::Full => DropReason::SlowPeer,
         Offer::Refused => DropReason::PeerGone,
     };
-    if let Some(message) = out.take() {
-        pipes.refuse(key, &message, reason);
-    }
+    pipes.refuse(key, message, reason);
     if reason == DropReason::SlowPeer && policy == SlowPolicy::Disconnect {
         pipes.expel(key, DisconnectReason::Rejected("a subscriber that is too slow"));
     }

@@ -386,7 +386,8 @@ struct Asked {
     stale: usize,
     /// Its peer has heard it.
     out: bool,
-    lost: bool,
+    /// The life in which its peer was lost: what comes of later ones is of another.
+    lost: Option<u64>,
 }
 
 /// Claim: whatever peers send, a REQ hears the reply to its request, from the peer that it asked, and nothing else; what
@@ -480,7 +481,7 @@ fn ask(
         ticket,
         stale: peers.said[peer].len(),
         out: false,
-        lost: false,
+        lost: None,
     });
 }
 
@@ -512,21 +513,19 @@ fn listen(peers: &mut Peers<ReqPattern>, asked: &mut Option<Asked>) {
     };
     let silent = peers.said.iter().all(VecDeque::is_empty);
     if silent {
-        assert_eq!(from.is_some(), now.lost);
-        assert_eq!(place, now.lost.then_some(Heard::Lost));
-        asked.take_if(|asked| asked.lost);
+        assert_eq!(from.is_some(), now.lost.is_some());
+        assert_eq!(place, now.lost.map(|_| Heard::Lost));
+        asked.take_if(|asked| asked.lost.is_some());
         return;
     }
-    let (peer, frames, _) = peers.take(from.unwrap_or(usize::MAX));
-    let envelope = now
-        .envelope
-        .as_deref()
-        .filter(|_| peer == now.peer && now.stale == 0);
+    let (peer, frames, life) = peers.take(from.unwrap_or(usize::MAX));
+    let own = peer == now.peer && now.lost.is_none_or(|lost| life <= lost);
+    let envelope = now.envelope.as_deref().filter(|_| own && now.stale == 0);
     let body = envelope.and_then(|envelope| frames.strip_prefix(envelope));
     let body = body.filter(|body| !body.is_empty());
     let model = body.map(|body| Heard::Reply(body.iter().cloned().collect()));
     assert_eq!(place, model, "{frames:?}");
-    if peer == now.peer {
+    if own {
         now.stale = now.stale.saturating_sub(1);
     }
     match model {
@@ -538,9 +537,9 @@ fn listen(peers: &mut Peers<ReqPattern>, asked: &mut Option<Asked>) {
 /// A peer goes or comes. Who was asked something and is gone will not answer it.
 fn lose(peers: &mut Peers<ReqPattern>, asked: &mut Option<Asked>, peer: usize) {
     if peers.live[peer]
-        && let Some(asked) = asked.as_mut().filter(|asked| asked.peer == peer)
+        && let Some(asked) = asked.as_mut().filter(|asked| asked.peer == peer && asked.out)
     {
-        asked.lost |= asked.out;
+        asked.lost.get_or_insert(peers.life[peer]);
     }
     peers.change(peer, SocketType::Rep);
 }

@@ -45,6 +45,8 @@ pub(crate) use pipes::{Effects, Pipes};
 pub(crate) use publish::PubPattern;
 pub(crate) use publisher::Publisher;
 pub use publisher::SubscriberId;
+#[cfg(any(test, fuzzing))]
+pub(crate) use publisher::as_subscription;
 pub(crate) use pull::PullPattern;
 pub(crate) use push::PushPattern;
 pub(crate) use rep::{RepPattern, ReplyTo};

@@ -3,7 +3,7 @@
 use super::Offer;
 use crate::error::DisconnectReason;
 use crate::message::Message;
-use crate::pipe::{PipeEnd, PushError, Wakes};
+use crate::pipe::{PipeEnd, PushError, Wake, Wakes};
 use crate::slab::Slab;
 use crate::stats::{Count, DropReason, Traffic};
 
@@ -66,10 +66,29 @@ impl Pipes {
 
     /// Sends a message through a pipe, and says of one that stays where it is whether waiting may help.
     pub(crate) fn offer(&mut self, key: usize, message: &mut Option<Message>) -> Offer {
-        let Some(end) = self.ends.get_mut(key) else {
-            return Offer::Refused;
-        };
-        match end.send(message) {
+        match self.ends.get_mut(key) {
+            Some(end) => {
+                let sent = end.send(message);
+                self.note_sent(sent)
+            }
+            None => Offer::Refused,
+        }
+    }
+
+    /// Sends a copy of a message through a pipe; says of one that is not sent whether waiting may help.
+    pub(crate) fn offer_copy(&mut self, key: usize, message: &Message) -> Offer {
+        match self.ends.get_mut(key) {
+            Some(end) => {
+                let sent = end.send_copy(message);
+                self.note_sent(sent)
+            }
+            None => Offer::Refused,
+        }
+    }
+
+    #[inline]
+    fn note_sent(&mut self, sent: Result<Option<Wake>, PushError>) -> Offer {
+        match sent {
             Ok(wake) => {
                 wake.into_iter().for_each(|wake| self.effects.wakes.push(wake));
                 Offer::Taken

@@ -1,6 +1,6 @@
 //! What PUB and XPUB have in common: who is subscribed to what, and how a message goes out to them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::distributor::{distribute, send_to};
 use super::subscriptions::{Change, Matched, Subscribers};
@@ -21,7 +21,8 @@ pub struct SubscriberId(u64);
 pub(crate) struct Publisher {
     options: TopicOptions,
     index: Subscribers,
-    peers: HashMap<usize, Peer>,
+    /// In order, so that those whom inverted matching finds are served in the same one each time.
+    peers: BTreeMap<usize, Peer>,
     pipes_by_id: HashMap<SubscriberId, usize>,
     next_id: u64,
     /// Kept from one message to the next for their room.
@@ -38,7 +39,7 @@ struct Peer {
 }
 
 /// Reads a message as a subscription: true, or false if it takes one back, and the topic.
-pub(super) fn as_subscription(message: &Message) -> Option<(bool, &[u8])> {
+pub(crate) fn as_subscription(message: &Message) -> Option<(bool, &[u8])> {
     match message.as_single()? {
         [1, topic @ ..] => Some((true, topic)),
         [0, topic @ ..] => Some((false, topic)),
@@ -98,6 +99,8 @@ impl Publisher {
         // Be it one more to send to or one less to wait for: somebody may wait for that.
         pipes.announce();
         if !subscribe {
+            // Whoever waits for room in this pipe may have no message for it any more.
+            pipes.announce();
             return self.index.cancel(pipe, topic);
         }
         let change = self.index.subscribe(pipe, topic);
@@ -172,6 +175,11 @@ impl Publisher {
     /// Counts the topics that have subscribers.
     pub(crate) fn topics(&self) -> usize {
         self.index.topics()
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn index(&self) -> &Subscribers {
+        &self.index
     }
 
     fn find_unmatched(&mut self) {

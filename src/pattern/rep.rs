@@ -89,15 +89,15 @@ fn envelope_len(frames: &[Frame]) -> Result<usize, Fault> {
 /// Takes a request out of its envelope.
 fn unwrap(request: Message, envelope_len: usize) -> (Vec<Frame>, Message) {
     let mut envelope = request.into_frames();
-    let body = envelope.split_off((envelope_len + 1).min(envelope.len()));
+    let body = envelope.drain((envelope_len + 1).min(envelope.len())..).collect();
     envelope.truncate(envelope_len);
-    (envelope, Message::from(body))
+    (envelope, body)
 }
 
 /// Puts an envelope around a message.
 fn wrap(mut envelope: Vec<Frame>, body: Message) -> Message {
     envelope.push(Frame::new());
-    envelope.extend(body);
+    body.append_to(&mut envelope);
     Message::from(envelope)
 }
 

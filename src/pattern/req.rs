@@ -92,7 +92,7 @@ fn wrap(id: Option<[u8; 4]>, body: Message) -> Message {
     let mut frames = Vec::with_capacity(body.len() + 2);
     frames.extend(id.map(Frame::from));
     frames.push(Frame::new());
-    frames.extend(body);
+    body.append_to(&mut frames);
     Message::from(frames)
 }
 

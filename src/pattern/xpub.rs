@@ -120,27 +120,28 @@ impl XPubPattern {
         }
     }
 
-    /// Puts in a notice of a change, if the application is to hear of it.
+    /// Puts in a notice of a change, if the application is to hear of it. Only where changes are all that it hears may two
+    /// of them cancel each other out: else another notice would be told of a topic that is gone. A manual application hears
+    /// everything, for it keeps account of each subscriber.
     fn note(&mut self, pipe: usize, id: SubscriberId, topic: &[u8], change: Change) {
-        let verbosity = self.publisher.options().verbosity;
+        let options = self.publisher.options();
+        let (verbosity, manual) = (options.verbosity, options.manual);
         let (subscribe, least) = match change {
-            // If it is undone, the topic was there when the application last heard of it; the subscriber is new.
-            Change::First | Change::Another | Change::Duplicate => (true, Verbosity::Subscriptions),
-            Change::Last | Change::Left | Change::Unmatched => (false, Verbosity::All),
+            Change::First => (true, Verbosity::Changes),
+            Change::Another | Change::Duplicate => (true, Verbosity::Subscriptions),
+            Change::Last => (false, Verbosity::Changes),
+            Change::Left | Change::Unmatched => (false, Verbosity::All),
         };
-        if matches!(change, Change::First | Change::Last) {
-            let undone = self
-                .notices
-                .put_change(pipe, subscribe, event(id, subscribe, topic));
-            let Some((other, undone)) = undone else { return };
-            if self.clogged.contains(&other) {
-                self.relieved.push((other, undone.subscriber()));
-            }
+        if verbosity < least && !manual {
+            return;
         }
-        // A manual application keeps account of each subscriber; here it is told of what one has lost with its
-        // connection.
-        if verbosity >= least || self.publisher.options().manual {
-            self.notices.put(pipe, event(id, subscribe, topic));
+        let event = event(id, subscribe, topic);
+        if verbosity > Verbosity::Changes || manual {
+            self.notices.put(pipe, event);
+        } else if let Some((other, undone)) = self.notices.put_change(pipe, subscribe, event)
+            && self.clogged.contains(&other)
+        {
+            self.relieved.push((other, undone.subscriber()));
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ring::Ring;
 use super::{Address, Limits, PushError, To, Wake, WakeReader, Wakes};
 use crate::message::Message;
-use crate::queue::{Load, Queue};
+use crate::queue::{Load, Queue, Run};
 use crate::stats::{DropReason, Drops, Traffic};
 use crate::sync::BriefMutex;
 
@@ -135,16 +135,34 @@ impl PipeEnd {
     /// before that would have the processor wait for its own writes.
     #[inline]
     pub(crate) fn send(&mut self, message: &mut Option<Message>) -> Result<Option<Wake>, PushError> {
-        if self.credit.messages > 1
-            && let Some(weight) = message.as_ref().map(|message| message.weight() as u64)
-            && weight < self.credit.bytes
+        if let Some(weight) = message.as_ref().map(Message::weight)
+            && self.spend(weight as u64)
         {
-            self.credit.messages -= 1;
-            self.credit.bytes -= weight;
             self.staged.push_from(message);
             return Ok(None);
         }
         self.send_through(message)
+    }
+
+    /// Sends a message that others get as well. It is copied from where it is, if it can be staged.
+    #[inline]
+    pub(crate) fn send_copy(&mut self, message: &Message) -> Result<Option<Wake>, PushError> {
+        if self.spend(message.weight() as u64) {
+            self.staged.push_copy(message);
+            return Ok(None);
+        }
+        self.send_through(&mut Some(message.clone()))
+    }
+
+    /// Takes a message of this weight off the credit, if it suffices to stage one.
+    #[inline]
+    fn spend(&mut self, weight: u64) -> bool {
+        let suffices = self.credit.messages > 1 && weight < self.credit.bytes;
+        if suffices {
+            self.credit.messages -= 1;
+            self.credit.bytes -= weight;
+        }
+        suffices
     }
 
     /// Sends a message through the lane, behind what is staged; or stages it, if the reader has begun to gather. There
@@ -225,7 +243,7 @@ impl PipeEnd {
 
     /// Reads messages that lie packed, up to `limit` bytes of them, and returns how many. There are none if the next
     /// message is not of that kind, or there is no next message; in that case this end now sleeps.
-    pub(crate) fn pop_run(&mut self, limit: usize, sink: impl FnMut(&[u8]), wakes: &mut Wakes) -> u64 {
+    pub(crate) fn pop_run(&mut self, limit: usize, sink: impl FnOnce(Run<'_>), wakes: &mut Wakes) -> u64 {
         self.fetch(wakes);
         let load = self.batch.pop_run(limit, sink);
         if load.messages > 0 {
@@ -290,7 +308,14 @@ impl PipeEnd {
 
     /// Returns how many messages were sent and not taken by the other end yet.
     pub(crate) fn queued(&self) -> u64 {
-        self.tx.0.lock().ring.held().messages + self.staged.load().messages
+        self.load().messages
+    }
+
+    /// How much was sent and not taken by the other end yet.
+    pub(crate) fn load(&self) -> Load {
+        let mut load = self.tx.0.lock().ring.held();
+        load.add(self.staged.load());
+        load
     }
 
     /// A message that was read means nothing to the reader: it counts as discarded, not as received.
@@ -374,14 +399,12 @@ impl PipeEnd {
     /// Joins the limits of a pipe whose second end was taken over by another socket.
     pub(crate) fn join_limits(&mut self, other: PipeLimits) -> [Option<Wake>; 2] {
         let mut tx = self.tx.0.lock();
-        let joined = tx.ring.limits().join(other.send);
-        let due = tx.ring.set_limits(joined);
+        let due = tx.ring.join(other.send);
         let first = tx.wake_writer_if(due);
         drop(tx);
         let mut rx = self.rx.0.lock();
-        let joined = rx.ring.limits().join(other.recv);
-        let due = rx.ring.set_limits(joined);
-        self.floor = floor(self.taken, joined);
+        let due = rx.ring.join(other.recv);
+        self.floor = floor(self.taken, rx.ring.limits());
         [first, rx.wake_writer_if(due)]
     }
 
@@ -407,7 +430,7 @@ impl PipeEnd {
         received.add(self.read());
         received.subtract(self.discarded);
         traffic.received = received.count();
-        traffic.discarded = self.discarded.messages;
+        traffic.discarded = self.discarded.messages + rx.ring.conflated_for_reader();
         traffic.unread = rx.ring.held().messages - self.read().messages;
         traffic.unread_peak = rx.ring.peak();
         traffic

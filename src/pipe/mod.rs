@@ -21,6 +21,8 @@ mod overflow;
 mod ring;
 
 pub(crate) use end::{PipeEnd, PipeLimits, pair};
+#[cfg(any(test, fuzzing))]
+pub(crate) use ring::WhenFull;
 pub(crate) use ring::{Limits, PushError, WakeReader};
 
 use std::cell::{Cell, RefCell};

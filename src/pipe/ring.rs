@@ -132,6 +132,8 @@ pub(crate) struct Ring {
     overflow: Option<Box<Overflow>>,
     /// Messages that newer ones have taken the place of.
     conflated: u64,
+    /// Both ends belong to sockets; else one to a session, which counts nothing.
+    is_joined: bool,
     /// Messages that were dropped for want of room.
     displaced: u64,
     wake_reader: WakeReader,
@@ -152,6 +154,7 @@ impl Ring {
             peak: 0,
             overflow: None,
             conflated: 0,
+            is_joined: false,
             displaced: 0,
             wake_reader: WakeReader::Never,
             writer_waits: false,
@@ -304,9 +307,11 @@ impl Ring {
         self.wake_reader = WakeReader::Never;
     }
 
-    /// Changes the limits; tells whether a waiting writer must be woken.
-    pub(crate) fn set_limits(&mut self, limits: Limits) -> bool {
-        self.limits = limits;
+    /// The other end is another socket's from now on, which has its own limits; tells whether a waiting writer must be
+    /// woken.
+    pub(crate) fn join(&mut self, other: Limits) -> bool {
+        self.is_joined = true;
+        self.limits = self.limits.join(other);
         self.replace_older();
         let wake = self.writer_waits && self.is_low();
         self.writer_waits &= !wake;
@@ -358,6 +363,11 @@ impl Ring {
 
     pub(crate) fn conflated(&self) -> u64 {
         self.conflated
+    }
+
+    /// Of those, what the reader has to count: no other socket does.
+    pub(crate) fn conflated_for_reader(&self) -> u64 {
+        if self.is_joined { 0 } else { self.conflated }
     }
 
     pub(crate) fn displaced(&self) -> u64 {

@@ -30,8 +30,10 @@ impl Attendant {
             soon = event_loop.visit(&self.reactor);
             self.reactor.give_back(event_loop);
         }
-        // Other tasks may now keep this thread for long: nothing that was sent shall wait for them.
-        self.reactor.flush_gathered();
+        if !soon {
+            // Whoever called will now be busy with other tasks, or sleep: nothing that was sent shall wait for that.
+            self.reactor.flush_gathered();
+        }
         soon
     }
 }

@@ -38,6 +38,12 @@ const STAND_BACK: Duration = Duration::from_millis(1);
 /// the peer; much longer, and the end of a burst is late.
 pub(crate) const TICK: Duration = Duration::from_micros(100);
 
+/// The same while all bursts go on without a pause: each look interrupts a sender or its peer for longer than it takes.
+const STEADY_TICK: Duration = Duration::from_micros(400);
+
+/// Ticks without a pause after which the bursts are taken to go on.
+const STEADY_TICKS: u32 = 16;
+
 /// The seat that holds the event loop, of type `L` so that a model can put something simpler there.
 pub(crate) struct Driver<L> {
     seat: Mutex<Seat<L>>,
@@ -61,6 +67,8 @@ struct Seat<L> {
     recall: bool,
     /// Bursts are gathering: the I/O thread should tick.
     bursting: bool,
+    /// Ticks in a row that found no burst that had paused.
+    steady: u32,
     /// There is work that no caller waits for: async tasks, or writes that could not be finished.
     errands: usize,
     /// A task of an executor turns the loop when the system has something.
@@ -96,6 +104,7 @@ impl<L> Driver<L> {
             io_asleep: false,
             recall: false,
             bursting: false,
+            steady: 0,
             errands: 0,
             attended: false,
             knocked: false,
@@ -212,7 +221,12 @@ impl<L> Driver<L> {
         }
         let quiet = std::mem::replace(seen, seat.drives) == seat.drives;
         if seat.bursting {
-            seat = self.io_thread.wait(seat, Some(TICK));
+            let tick = if seat.steady < STEADY_TICKS {
+                TICK
+            } else {
+                STEADY_TICK
+            };
+            seat = self.io_thread.wait(seat, Some(tick));
             return if seat.stop { Shift::Stop } else { Shift::Tick };
         }
         if seat.attended {
@@ -300,9 +314,16 @@ impl<L> Driver<L> {
         self.seat.lock().recall
     }
 
+    /// A tick has found bursts that paused, or none.
+    pub(crate) fn set_steady(&self, steady: bool) {
+        let mut seat = self.seat.lock();
+        seat.steady = if steady { seat.steady.saturating_add(1) } else { 0 };
+    }
+
     /// Bursts began or ended: the I/O thread starts or stops ticking.
     pub(crate) fn set_bursting(&self, bursting: bool) {
         self.tell_io_thread(|seat| {
+            seat.steady = 0;
             let before = std::mem::replace(&mut seat.bursting, bursting);
             bursting && !before
         });

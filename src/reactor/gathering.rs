@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use smallvec::SmallVec;
+
 use super::session::Session;
 use crate::sync::Mutex;
 
@@ -21,15 +23,23 @@ struct List {
     tickets: u64,
 }
 
+/// What a tick has found.
+pub(super) struct Ticked {
+    /// Some burst goes on.
+    pub(super) any: bool,
+    /// None has paused.
+    pub(super) steady: bool,
+}
+
 impl Gathering {
-    /// A burst began; tells whether it is the only one.
-    pub(super) fn add(&self, session: Arc<Session>) -> bool {
+    /// A burst began; returns how many there are now.
+    pub(super) fn add(&self, session: Arc<Session>) -> usize {
         let mut list = self.list.lock();
         list.tickets += 1;
         let ticket = list.tickets;
         list.sessions.push((ticket, session));
         self.any.store(true, Ordering::Release);
-        list.sessions.len() == 1
+        list.sessions.len()
     }
 
     pub(super) fn any(&self) -> bool {
@@ -39,29 +49,33 @@ impl Gathering {
     /// Writes what has been gathered, without ending any burst.
     pub(super) fn flush(&self) {
         if self.any() {
-            for (_, session) in self.snapshot() {
-                session.flush_gathered();
-            }
+            Session::flush_gathered(self.snapshot().iter().map(|(_, session)| session));
         }
     }
 
-    /// Writes what has been gathered since the last tick, and ends the bursts that had nothing. Tells whether any
-    /// goes on.
-    pub(super) fn tick(&self) -> bool {
-        let mut ended = Vec::new();
-        for (ticket, session) in self.snapshot() {
-            if !session.tick() {
-                ended.push(ticket);
-            }
+    /// Looks after the bursts: those whose senders have written by themselves since the last ticks are left alone, those
+    /// that have paused are written, and those in which nothing came for long enough are over.
+    pub(super) fn tick(&self) -> Ticked {
+        let mut paused = self.snapshot();
+        paused.retain(|(_, session)| session.has_paused());
+        let steady = paused.is_empty();
+        Session::flush_gathered(paused.iter().map(|(_, session)| session));
+        let mut ended = paused;
+        ended.retain(|(_, session)| session.has_rested());
+        for (_, session) in &ended {
+            session.end_gathering();
         }
         let mut list = self.list.lock();
-        list.sessions.retain(|(ticket, _)| !ended.contains(ticket));
+        // Tickets are in order, in both.
+        list.sessions
+            .retain(|(ticket, _)| ended.binary_search_by_key(ticket, |(ended, _)| *ended).is_err());
         let any = !list.sessions.is_empty();
         self.any.store(any, Ordering::Release);
-        any
+        Ticked { any, steady }
     }
 
-    fn snapshot(&self) -> Vec<(u64, Arc<Session>)> {
-        self.list.lock().sessions.clone()
+    /// The sessions of now, to be run while the list is not locked; few, as a rule.
+    fn snapshot(&self) -> SmallVec<[(u64, Arc<Session>); 4]> {
+        self.list.lock().sessions.iter().cloned().collect()
     }
 }

@@ -59,8 +59,8 @@ use gathering::Gathering;
 use waiter::Kick;
 use workers::Workers;
 
-/// How often the I/O thread turns the loop while bursts make it tick: about every millisecond, as it would otherwise.
-const TICKS_PER_TURN: u32 = 8;
+/// How often the I/O thread turns the loop while bursts make it tick: as often as it would look at it otherwise.
+const TURN: Duration = Duration::from_millis(1);
 
 /// Names resolved at once, by the system's resolver, which blocks for seconds if it must.
 const MAX_RESOLVERS: usize = 4;
@@ -92,8 +92,8 @@ pub(crate) trait Hooks: Send + Sync {
     /// Messages may now flow between a pipe and its peer, through this session. Called without a lock.
     fn connected(&self, pipe: usize, session: Arc<Session>, address: &str, info: Arc<PeerInfo>);
 
-    /// The pipe's session stops to gather, or writes what there is: what the socket has staged goes into the pipe.
-    fn publish(&self, pipe: usize);
+    /// The sessions of these pipes stop to gather, or write what there is: what the socket has staged goes into the pipes.
+    fn publish(&self, pipes: &[usize]);
 
     /// The connection of a pipe ended, and the peer may not have got the last `in_doubt` messages; `gone` if the pipe
     /// ended with it. The event is to be told once all this shows.
@@ -359,7 +359,7 @@ impl Reactor {
 
     /// The I/O thread.
     fn run(&self) {
-        let (mut seen, mut ticks) = (0, 0_u32);
+        let (mut seen, mut turned) = (0, Instant::now());
         loop {
             match self.driver.next_shift(&mut seen) {
                 Shift::Drive(mut event_loop) => {
@@ -375,8 +375,9 @@ impl Reactor {
                 }
                 Shift::Turn(event_loop) => self.turn_once(event_loop),
                 Shift::Tick => {
-                    ticks = ticks.wrapping_add(1);
-                    if !self.gathering.tick() {
+                    let ticked = self.gathering.tick();
+                    self.driver.set_steady(ticked.steady);
+                    if !ticked.any {
                         self.driver.set_bursting(false);
                         // A burst that began in between has said so before, and would now be forgotten.
                         if self.gathering.any() {
@@ -384,9 +385,10 @@ impl Reactor {
                         }
                     }
                     // Other connections need the loop too, though not at every tick.
-                    if ticks % TICKS_PER_TURN == 0
+                    if turned.elapsed() >= TURN
                         && let Some(event_loop) = self.driver.borrow()
                     {
+                        turned = Instant::now();
                         self.turn_once(event_loop);
                     }
                 }

@@ -131,7 +131,11 @@ impl Waiter {
     /// longer if that is worthwhile.
     pub(crate) fn wait(&self, deadline: Option<Instant>, busy_poll: Duration) {
         let began = Instant::now();
-        let patience = self.state.lock().spin.patience().max(busy_poll);
+        let state = self.state.lock();
+        let patience = state.spin.patience().max(busy_poll);
+        // What was told before is known by its own flag.
+        self.news.store(state.notified, Ordering::Relaxed);
+        drop(state);
         let until = began.checked_add(patience);
         let until = [until, deadline].into_iter().flatten().min();
         if !patience.is_zero() {
@@ -143,7 +147,7 @@ impl Waiter {
 
     /// Polls for news without sleeping.
     fn poll(&self, until: Option<Instant>) {
-        while !self.news.swap(false, Ordering::Relaxed) && until.is_some_and(|until| Instant::now() < until) {
+        while !self.news.load(Ordering::Relaxed) && until.is_some_and(|until| Instant::now() < until) {
             // Whoever is waited for may want to run on this very processor.
             std::thread::yield_now();
         }

@@ -4,15 +4,17 @@
 //!
 //! * an [`Application`] of its own, or a place among the [`Talker`]s; and a line in `make` and in the plans of `plan.rs`;
 //! * if it sends a message to several peers at once, [`FANS_OUT`](Application::FANS_OUT): the ledger then has one copy for
-//!   each pipe that took it, and none if no pipe did;
-//! * if it drops what a pipe has accepted while the pipe is in use, a look for that after each send, as
-//!   `Socket::note_dropped` takes when connections come and go, and a reason for it in `check_books`;
-//! * if it sends messages of its own accord that are not empty, such as subscriptions, a way for them through
-//!   `Ledger::check_unnamed`; the books count them as messages without a name.
+//!   each pipe that it was accepted for;
+//! * if its pattern reads of its own accord, [`HEARS`](Application::HEARS), and then what that means;
+//! * if it sends messages of its own accord that are not empty, a way for them through `Ledger::check_unnamed`; the books
+//!   count them as messages without a name.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 
+use super::books::Arrival;
 use super::ledger::{Ledger, Name};
+use super::plan::Plan;
 use super::rng::Rng;
 use crate::options::Options;
 use crate::pattern::{Offer, Pattern, Pipes};
@@ -23,10 +25,8 @@ pub(super) struct Desk<'a> {
     pub(super) slot: usize,
     pub(super) ledger: &'a mut Ledger,
     pub(super) rng: &'a mut Rng,
-    /// The types of all sockets.
-    pub(super) kinds: &'a [SocketType],
-    /// Two peers may have the same routing id.
-    pub(super) rivals: bool,
+    /// Which sockets there are.
+    pub(super) plan: &'a Plan,
 }
 
 /// What is sent next.
@@ -41,14 +41,42 @@ pub(super) struct Letter<T> {
 pub(super) trait Application: Sized {
     type Pattern: Pattern;
 
-    /// Whether a message goes to all peers.
+    /// Whether a message may go to several peers.
     const FANS_OUT: bool = false;
+
+    /// Whether the pattern reads what peers send as soon as it hears of it.
+    const HEARS: bool = false;
 
     /// Comes to be, and chooses the options of its socket.
     fn new(options: &mut Options, desk: &mut Desk<'_>) -> Self;
 
     /// Its process is another one from now on.
     fn be_reborn(&mut self) {}
+
+    /// Does what comes before there are any peers.
+    fn begin(&mut self, pattern: &mut Self::Pattern, pipes: &mut Pipes, desk: &mut Desk<'_>) {
+        let _ = (pattern, pipes, desk);
+    }
+
+    /// A peer is at the other end of a pipe, or is not there any more.
+    fn connected(&mut self, pipe: usize) {
+        let _ = pipe;
+    }
+
+    fn disconnected(&mut self, pipe: usize) {
+        let _ = pipe;
+    }
+
+    /// A message has come into a pipe.
+    fn arrived(&mut self, pipe: usize, name: Option<Name>, message: &Message, desk: &mut Desk<'_>) {
+        let _ = (pipe, name, message, desk);
+    }
+
+    /// The pattern has read a message by itself; tells whether it means anything to it.
+    fn has_read(&mut self, pipe: usize, arrival: &Arrival) -> bool {
+        let _ = (pipe, arrival);
+        false
+    }
 
     /// Gives the peer of a pipe a name, before the pipe is attached.
     fn name_peer(&mut self, pattern: &mut Self::Pattern, pipe: usize) {
@@ -80,6 +108,17 @@ pub(super) trait Application: Sized {
         desk: &mut Desk<'_>,
     ) -> bool;
 
+    /// A message was accepted, for the peers of these pipes.
+    fn sent(&mut self, name: Name, pipes: &[usize], desk: &Desk<'_>) {
+        let _ = (name, pipes, desk);
+    }
+
+    /// Finds the name of what was received, where messages take the place of others.
+    fn name_of(received: &<Self::Pattern as Pattern>::In, ledger: &Ledger) -> Option<Name> {
+        let _ = (received, ledger);
+        None
+    }
+
     fn recv(
         &mut self,
         pattern: &mut Self::Pattern,
@@ -101,8 +140,32 @@ pub(super) trait Application: Sized {
         let _ = (pattern, pipes, desk);
     }
 
+    /// Tells that it does not wait for nothing, in a world where nothing moves, to send a message of this name.
+    fn check_awake(&self, name: Name, pipes: &Pipes, ledger: &Ledger) {
+        let _ = (name, pipes, ledger);
+    }
+
     /// Messages that wait for peers of their own may be tried again.
     fn woken(&mut self) {}
+
+    /// From now on nothing goes wrong any more.
+    fn calm_down(&mut self) {}
+
+    fn send_once_more(&mut self) {}
+
+    /// Which topics it wants, if it subscribes.
+    fn wants(&self) -> Option<BTreeSet<Vec<u8>>> {
+        None
+    }
+
+    /// Tells that all is as it should be at rest, with subscribers that want these topics, by pipe.
+    fn check_subscribers(
+        &mut self,
+        pattern: &mut Self::Pattern,
+        wanted: &BTreeMap<usize, BTreeSet<Vec<u8>>>,
+    ) {
+        let _ = (pattern, wanted);
+    }
 
     /// Whether it waits for nothing that could still come.
     fn is_content(&self, ledger: &Ledger) -> bool {
@@ -134,10 +197,10 @@ pub(super) fn check_answer(name: Name, desk: &Desk<'_>) {
     let Some(question) = desk.ledger.answers(name) else {
         return;
     };
-    if !desk.rivals && !desk.ledger.dirty {
+    if desk.plan.rivals.is_empty() && !desk.ledger.dirty {
         assert_eq!(question.0, desk.slot, "{name:?} came to somebody else");
         assert_eq!(desk.ledger.envelope(name), desk.ledger.envelope(question));
-        if desk.kinds[name.0] == SocketType::Rep {
+        if desk.plan.kinds[name.0] == SocketType::Rep {
             let there = desk.ledger.side(question).map(|side| side ^ 1);
             assert_eq!(desk.ledger.side(name), there, "{name:?} came another way");
         }
@@ -155,7 +218,7 @@ impl<P: Pattern<Out = Message, In = Message>> Talker<P> {
     /// a part of a body for an envelope.
     fn wrap(body: Message, desk: &mut Desk<'_>) -> Message {
         let rng = &mut *desk.rng;
-        let ambiguous = desk.kinds.contains(&SocketType::Rep) && body.iter().any(Frame::is_empty);
+        let ambiguous = desk.plan.kinds.contains(&SocketType::Rep) && body.iter().any(Frame::is_empty);
         if P::TYPE != SocketType::Dealer || rng.one_in(4) && !ambiguous {
             return body;
         }

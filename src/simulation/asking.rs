@@ -125,7 +125,7 @@ impl Application for Asker {
             (Heard::Reply(body), Some(Some(name))) => {
                 assert_eq!(body, desk.ledger.body(name));
                 check_answer(name, desk);
-                let late = self.confused || self.bereaved && desk.kinds[name.0] == SocketType::Router;
+                let late = self.confused || self.bereaved && desk.plan.kinds[name.0] == SocketType::Router;
                 let precise = self.correlate || open.ticket.is_some() || !late;
                 let answers = desk.ledger.answers(name);
                 assert!(

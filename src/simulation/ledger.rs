@@ -7,7 +7,9 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::rng::{Rng, mix};
-use crate::{Frame, Message, RoutingId};
+use super::topics;
+use crate::stats::{DropReason, Drops};
+use crate::{Frame, Message, RoutingId, SocketType};
 
 /// The longest body, and the number of places where one may begin.
 const NOISE: usize = 64 * 1024;
@@ -30,10 +32,8 @@ pub(super) enum Place {
     Discarded(usize),
     /// Lost with this socket, or with its pipe, before it was read.
     Forgotten(usize),
-    /// Taken back when its peer was gone.
-    PeerGone,
-    /// Accepted, and dropped because nobody was there to get it.
-    Unroutable,
+    /// Accepted, and dropped by its sender.
+    Dropped(DropReason),
     /// Taken back when its sender was closed, or died.
     Returned,
 }
@@ -56,12 +56,12 @@ struct Entry {
     unanswered: bool,
 }
 
-/// Counts of messages without a name: empty ones, and those that were damaged on the way.
+/// Counts of messages without a name: empty ones, subscriptions, and those that were damaged on the way.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Unnamed {
     pub(super) accepted: u64,
     pub(super) handed: u64,
-    pub(super) peer_gone: u64,
+    pub(super) dropped: Drops,
     pub(super) returned: u64,
     pub(super) received: u64,
     pub(super) discarded: u64,
@@ -74,8 +74,7 @@ pub(super) struct Sights {
     discarded: u64,
     forgotten: u64,
     in_doubt: u64,
-    peer_gone: u64,
-    unroutable: u64,
+    dropped: Drops,
     returned: u64,
 }
 
@@ -86,29 +85,28 @@ impl Sights {
         self.discarded += other.discarded;
         self.forgotten += other.forgotten;
         self.in_doubt += other.in_doubt;
-        self.peer_gone += other.peer_gone;
-        self.unroutable += other.unroutable;
+        self.dropped.merge(&other.dropped);
         self.returned += other.returned;
     }
 
     /// Many runs have seen everything that there is to see, most of it in peace.
     pub(super) fn check(&self) {
-        let rare = [
-            self.discarded,
-            self.forgotten,
-            self.in_doubt,
-            self.peer_gone,
-            self.unroutable,
-            self.returned,
-        ];
+        // Nothing here disconnects from an endpoint, and a publisher that nobody listens to loses all.
+        let reasons = DropReason::ALL.into_iter();
+        let reasons = reasons.filter(|reason| *reason != DropReason::Disconnected);
+        let dropped: Vec<_> = reasons.map(|reason| self.dropped.of(reason)).collect();
+        let mut rare = vec![self.discarded, self.forgotten, self.in_doubt, self.returned];
+        rare.extend(dropped);
         assert!(rare.iter().all(|count| *count > 0), "{self:?}");
-        assert!(self.received > rare.iter().sum(), "{self:?}");
+        let unheard = self.dropped.of(DropReason::NoSubscriber);
+        assert!(self.received > rare.iter().sum::<u64>() - unheard, "{self:?}");
     }
 }
 
 /// All messages of a run.
 pub(super) struct Ledger {
     seed: u64,
+    kinds: Vec<SocketType>,
     /// By sender and number.
     entries: Vec<Vec<Entry>>,
     unnamed: Vec<Unnamed>,
@@ -131,11 +129,12 @@ fn noise() -> &'static Bytes {
 }
 
 impl Ledger {
-    pub(super) fn new(seed: u64, sockets: usize) -> Self {
+    pub(super) fn new(seed: u64, kinds: &[SocketType]) -> Self {
         Self {
             seed,
-            entries: (0..sockets).map(|_| Vec::new()).collect(),
-            unnamed: vec![Unnamed::default(); sockets],
+            kinds: kinds.to_vec(),
+            entries: kinds.iter().map(|_| Vec::new()).collect(),
+            unnamed: vec![Unnamed::default(); kinds.len()],
             last: BTreeMap::new(),
             over: BTreeSet::new(),
             dirty: false,
@@ -162,6 +161,18 @@ impl Ledger {
             len += usize::from(len == HEAD);
             let at = rng.below(NOISE);
             message.push_back(Frame::from(noise().slice(at..at + len)));
+        }
+        message
+    }
+
+    /// A name's message as it is published: its topic, and its body; or a body that begins with its topic.
+    pub(super) fn issue(&self, name: Name) -> Message {
+        let mut message = self.body(name);
+        let mut rng = Rng::new(mix(self.check(name)));
+        // What a subscriber says and begins with 0 or 1 would be a subscription.
+        let ambiguous = self.kinds[name.0].subscribes() && name.0 < 2;
+        if ambiguous || !rng.one_in(4) {
+            message.push_front(topics::choose_first_frame(&mut rng));
         }
         message
     }
@@ -205,9 +216,12 @@ impl Ledger {
         });
     }
 
-    /// What the sender accepted last had nowhere to go, and was dropped.
-    pub(super) fn unroutable(&mut self, name: Name) {
-        self.change(name, Place::Queued, Place::Unroutable);
+    /// A sender has dropped a message.
+    pub(super) fn dropped(&mut self, sender: usize, name: Option<Name>, reason: DropReason) {
+        match name {
+            Some(name) => self.change(name, Place::Queued, Place::Dropped(reason)),
+            None => self.unnamed[sender].dropped.add(reason, 1),
+        }
     }
 
     /// A socket has accepted messages without a name.
@@ -249,7 +263,8 @@ impl Ledger {
 
     fn check_unnamed(&self, message: &Message) {
         let empty = message.frames().last().is_some_and(Frame::is_empty);
-        assert!(self.dirty || empty, "a message that was never sent: {message:?}");
+        let known = self.dirty || empty || topics::is_known(message);
+        assert!(known, "a message that was never sent: {message:?}");
     }
 
     /// A socket has read a message: its application has it, or its pattern passed over it.
@@ -269,14 +284,11 @@ impl Ledger {
         }
     }
 
-    /// A sender has taken a message back, for its peer is gone or because it is itself at its end.
-    pub(super) fn taken_back(&mut self, sender: usize, name: Option<Name>, at_end: bool) {
-        let unnamed = &mut self.unnamed[sender];
+    /// A sender has taken a message back because it is itself at its end.
+    pub(super) fn returned(&mut self, sender: usize, name: Option<Name>) {
         match name {
-            Some(name) if at_end => self.change(name, Place::Queued, Place::Returned),
-            Some(name) => self.change(name, Place::Queued, Place::PeerGone),
-            None if at_end => unnamed.returned += 1,
-            None => unnamed.peer_gone += 1,
+            Some(name) => self.change(name, Place::Queued, Place::Returned),
+            None => self.unnamed[sender].returned += 1,
         }
     }
 
@@ -284,6 +296,11 @@ impl Ledger {
     pub(super) fn sent(&self, sender: usize, kind: impl Fn(Place) -> bool) -> u64 {
         let copies = self.entries[sender].iter().flat_map(|entry| &entry.copies);
         copies.filter(|place| kind(**place)).count() as u64
+    }
+
+    /// Counts the copies of a sender's messages that it has dropped for a reason.
+    pub(super) fn dropped_by(&self, sender: usize, reason: DropReason) -> u64 {
+        self.sent(sender, |place| place == Place::Dropped(reason))
     }
 
     /// Counts the copies of all messages in a place.
@@ -301,14 +318,26 @@ impl Ledger {
                 Place::Discarded(_) => &mut sights.discarded,
                 Place::Forgotten(_) => &mut sights.forgotten,
                 Place::Handed(_) => &mut sights.in_doubt,
-                Place::PeerGone => &mut sights.peer_gone,
-                Place::Unroutable => &mut sights.unroutable,
+                Place::Dropped(reason) => {
+                    sights.dropped.add(*reason, 1);
+                    continue;
+                }
                 Place::Returned => &mut sights.returned,
                 Place::Queued | Place::Unread(_) => panic!("a message is still {place:?}"),
             };
             *count += 1;
         }
         sights
+    }
+
+    /// The sockets whose applications have got a message.
+    pub(super) fn receivers(&self, name: Name) -> BTreeSet<usize> {
+        let places = self.entry(name).copies.iter();
+        let received = places.filter_map(|place| match place {
+            Place::Received(slot) => Some(*slot),
+            _ => None,
+        });
+        received.collect()
     }
 
     /// What a message was wrapped in when it was handed to a connection.

@@ -8,6 +8,9 @@ use bytes::Bytes;
 
 use super::rng::Rng;
 
+/// Where a greeting has the minor number of its version.
+const MINOR: usize = 11;
+
 /// Bytes that arrive together.
 struct Chunk {
     at: Duration,
@@ -29,6 +32,9 @@ pub(super) struct Link {
     /// One write in so many is damaged; none if zero.
     pub(super) damage: usize,
     pub(super) damaged: bool,
+    /// Who writes passes for a peer of ZMTP 3.0.
+    pub(super) old: bool,
+    written: usize,
 }
 
 /// What a read finds.
@@ -52,6 +58,8 @@ impl Link {
             frozen_until: Duration::ZERO,
             damage: 0,
             damaged: false,
+            old: rng.one_in(4),
+            written: 0,
         }
     }
 
@@ -80,6 +88,12 @@ impl Link {
             bytes[at] ^= 1 << rng.below(8);
             self.damaged = true;
         }
+        if self.old
+            && let Some(minor) = MINOR.checked_sub(self.written).and_then(|at| bytes.get_mut(at))
+        {
+            *minor = 0;
+        }
+        self.written += taken;
         let mut rest = Bytes::from(bytes);
         while !rest.is_empty() {
             let len = if rng.one_in(4) {

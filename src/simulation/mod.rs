@@ -8,8 +8,9 @@
 //! ```text
 //!   plan          which sockets of which types, and who connects to whom
 //!   world         what happens next, and when all is at rest; network and upheaval do it
-//!   socket        a pattern with its pipes, as `socket::core` and `socket::hooks` have them, and its books
-//!   application   what uses a socket: application (talkers), asking (REQ, REP), routing (ROUTER)
+//!   socket        a pattern with its pipes, as `socket::core` and `socket::hooks` have them; books for each pipe
+//!   application   what uses a socket: application (talkers), asking (REQ, REP), routing (ROUTER), publishing and
+//!                 subscribing, which is about topics
 //!   session       what `reactor::session` does, over a link
 //!   ledger        where each copy of each message is
 //! ```
@@ -19,20 +20,27 @@
 //! checks: messages go through each pipe and each connection in order and whole; none comes out twice, or without having
 //! been sent; each is received, or discarded, or was taken back from a peer that is gone, or was handed to a connection
 //! that broke, and the counters of all sockets say so at any time; no pipe holds more than its high-water mark; replies
-//! come to who asked, and answer what was asked; ids lead to the peers that have them; a PAIR has one peer; and once the
-//! links heal, everything arrives.
+//! come to who asked, and answer what was asked; ids lead to the peers that have them; a PAIR has one peer; a publisher sends
+//! to those who have told it that they want to have it, and to nobody else; and once the links heal, everything arrives, all
+//! publishers know what is wanted, and a new message comes to each who wants it.
 
 mod application;
 mod asking;
 mod bell;
+mod books;
+mod feeds;
 mod ledger;
 mod link;
 mod network;
+mod node;
 mod plan;
+mod publishing;
 mod rng;
 mod routing;
 mod session;
 mod socket;
+mod subscribing;
+mod topics;
 mod upheaval;
 mod world;
 

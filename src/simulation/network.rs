@@ -114,12 +114,14 @@ impl World {
         self.ledger.dirty |= self.links[side].damaged || self.links[side ^ 1].damaged;
         for message in handed {
             let name = self.ledger.handed(&message, slot, side);
-            self.slots[slot].node.handed(pipe.unwrap_or_default(), name);
+            self.with_desk(slot, |node, desk| {
+                node.handed(pipe.unwrap_or_default(), name, desk);
+            });
         }
         for message in arrived {
             let name = self.ledger.arrived(&message, slot, side ^ 1);
             self.with_desk(slot, |node, desk| {
-                node.arrived(pipe.unwrap_or_default(), name, desk);
+                node.arrived(pipe.unwrap_or_default(), name, &message, desk);
             });
         }
         wakes.fire();

@@ -5,11 +5,16 @@ use std::time::Duration;
 use super::application::{Application, Desk, Talker};
 use super::asking::{Answerer, Asker};
 use super::ledger::Ledger;
+use super::node::Node;
+use super::publishing::Source;
 use super::rng::Rng;
 use super::routing::Server;
-use super::socket::{Node, Socket};
+use super::socket::Socket;
+use super::subscribing::Listener;
 use crate::options::{LinkOptions, Options};
-use crate::pattern::{DealerPattern, PairPattern, PullPattern, PushPattern};
+use crate::pattern::{
+    DealerPattern, PairPattern, PubPattern, PullPattern, PushPattern, SubPattern, XPubPattern, XSubPattern,
+};
 use crate::{RoutingId, SocketType};
 
 /// Sockets by type, and their connections.
@@ -19,6 +24,8 @@ pub(super) struct Plan {
     pub(super) routes: Vec<Joint>,
     /// Peers that cannot be there at the same time; all but the first of them have to go for the world to be at peace.
     pub(super) rivals: Vec<usize>,
+    /// Subscribers get what they did not subscribe to.
+    pub(super) invert: bool,
 }
 
 /// Two sockets that are to be connected.
@@ -33,6 +40,9 @@ pub(super) struct Joint {
 impl Plan {
     pub(super) fn new(rng: &mut Rng) -> Self {
         use SocketType as S;
+        if rng.one_in(3) {
+            return Self::feeds(rng);
+        }
         let (ours, theirs) = rng.pick(&[
             (S::Push, S::Pull),
             (S::Push, S::Pull),
@@ -57,6 +67,17 @@ impl Plan {
         }
     }
 
+    /// Publishers and subscribers.
+    fn feeds(rng: &mut Rng) -> Self {
+        use SocketType as S;
+        let mut some = |kinds: [S; 2]| (0..rng.between(1, 3)).map(|_| rng.pick(&kinds)).collect();
+        let (publishers, subscribers) = (some([S::Pub, S::XPub]), some([S::Sub, S::XSub]));
+        Self {
+            invert: rng.one_in(8),
+            ..Self::all_to_all(publishers, subscribers, rng)
+        }
+    }
+
     fn all_to_all(left: Vec<SocketType>, right: Vec<SocketType>, rng: &mut Rng) -> Self {
         let pairs = (0..left.len()).flat_map(|a| (0..right.len()).map(move |b| (a, b)));
         let routes = pairs.map(|(a, b)| Joint::new([a, left.len() + b], rng)).collect();
@@ -64,6 +85,7 @@ impl Plan {
             kinds: [left, right].concat(),
             routes,
             rivals: Vec::new(),
+            invert: false,
         }
     }
 
@@ -84,11 +106,11 @@ impl Plan {
         // Whoever has no peer has nothing to do.
         let has_peer = |at: usize| routes.iter().any(|joint| joint.ends.contains(&at));
         if (0..kinds.len()).all(has_peer) {
-            let rivals = Vec::new();
             return Self {
                 kinds,
                 routes,
-                rivals,
+                rivals: Vec::new(),
+                invert: false,
             };
         }
         Self::all_to_all(vec![S::Req, S::Dealer], vec![S::Rep, S::Router], rng)
@@ -104,6 +126,7 @@ impl Plan {
             kinds: vec![kind, kind, hub],
             routes: vec![joint(0), joint(1)],
             rivals: vec![0, 1],
+            invert: false,
         }
     }
 
@@ -131,8 +154,7 @@ impl Plan {
                 slot,
                 ledger,
                 rng,
-                kinds: &self.kinds,
-                rivals: !self.rivals.is_empty(),
+                plan: self,
             };
             make(self.kinds[slot], options, &mut desk)
         };
@@ -179,6 +201,9 @@ fn make(kind: SocketType, options: Options, desk: &mut Desk<'_>) -> Box<dyn Node
         SocketType::Req => boxed::<Asker>(options, desk),
         SocketType::Rep => boxed::<Answerer>(options, desk),
         SocketType::Router => boxed::<Server>(options, desk),
-        other => panic!("{other} is not simulated"),
+        SocketType::Pub => boxed::<Source<PubPattern>>(options, desk),
+        SocketType::XPub => boxed::<Source<XPubPattern>>(options, desk),
+        SocketType::Sub => boxed::<Listener<SubPattern>>(options, desk),
+        SocketType::XSub => boxed::<Listener<XSubPattern>>(options, desk),
     }
 }

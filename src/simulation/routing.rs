@@ -48,7 +48,7 @@ impl Server {
     fn check_owner(&mut self, id: &RoutingId, name: Name, desk: &Desk<'_>) {
         let owner = *self.owners.entry(id.clone()).or_insert(name.0);
         assert!(
-            owner == name.0 || desk.rivals || desk.ledger.dirty,
+            owner == name.0 || !desk.plan.rivals.is_empty() || desk.ledger.dirty,
             "{id:?} stands for {owner} and for {}",
             name.0
         );

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::link::{Arrived, Link};
 use super::rng::Rng;
 use crate::pipe::{PipeEnd, WakeReader, Wakes};
-use crate::queue::{self, Queue};
+use crate::queue::{self, Queue, Run};
 use crate::zmtp::{Batch, Connection, Room};
 use crate::{DisconnectReason, Message};
 
@@ -125,11 +125,11 @@ impl Session {
             if self.connection.passes_packed(batch) {
                 let room = BATCH_BYTES - batch.len();
                 let mut passed = Queue::new();
-                let put = |run: &[u8]| {
-                    let (whole, load) = queue::measure(run, |_| true);
-                    assert_eq!(whole, run);
-                    passed.push_run(run, load);
-                    batch.put(run);
+                let put = |run: Run<'_>| {
+                    let (whole, load) = queue::measure(run.bytes(), |_| true);
+                    assert_eq!(whole, run.bytes());
+                    passed.push_run(whole, load);
+                    batch.put_run(run);
                 };
                 if hold.end.pop_run(room, put, &mut around.wakes) > 0 {
                     around.handed.extend(passed);

@@ -1,72 +1,23 @@
 //! A socket of the simulation: a pattern, its pipes and an application. It does what `socket::core` and
 //! `socket::hooks` do, without a lock, and keeps the books.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::application::{Application, Desk};
 use super::bell::{Call, Calls, Who};
+use super::books::{Arrival, Books, unnamed_topic};
 use super::ledger::{Ledger, Name, Place};
+use super::node::Node;
 use super::plan;
 use super::session::Hold;
-use crate::options::Options;
+use crate::options::{Options, SlowPolicy};
 use crate::pattern::{Effects, Offer, Pattern, Pipes};
-use crate::pipe::{Limits, PipeEnd, PipeLimits, Wakes, fire_all, pair};
+use crate::pipe::{PipeEnd, PipeLimits, Wakes, WhenFull, fire_all, pair};
+use crate::socket::pipe_limits;
 use crate::stats::{DropReason, Traffic};
 use crate::zmtp::Config;
-use crate::{DisconnectReason, PeerInfo, SocketType};
-
-/// What the world does with a socket of any type.
-pub(super) trait Node {
-    fn config(&self) -> &Arc<Config>;
-    fn receives(&self) -> bool;
-
-    /// Makes the pipe of an endpoint connected to, and returns its far end.
-    fn dial(&mut self, calls: &Calls) -> Hold;
-    /// Judges the peer of such a pipe, or of one that is made for it now and returned.
-    fn admit(
-        &mut self,
-        pipe: Option<usize>,
-        info: &PeerInfo,
-        calls: &Calls,
-        desk: &mut Desk<'_>,
-    ) -> Result<Option<Hold>, &'static str>;
-    fn connected(&mut self, pipe: usize, side: usize, info: &PeerInfo, desk: &mut Desk<'_>);
-    /// A connection is over, and its pipe with it unless that outlives connections.
-    fn disconnected(&mut self, pipe: usize, gone: bool, desk: &mut Desk<'_>);
-    /// A connection has taken a message out of a pipe, or put one in.
-    fn handed(&mut self, pipe: usize, name: Option<Name>);
-    fn arrived(&mut self, pipe: usize, name: Option<Name>, desk: &mut Desk<'_>);
-    fn hear(&mut self, call: Call);
-    fn publish(&mut self, pipe: usize);
-    /// Does what the pattern has left to do; returns whom to wake, and whose connection to end.
-    fn settle(&mut self, desk: &mut Desk<'_>) -> (Wakes, Vec<(usize, DisconnectReason)>);
-
-    /// Whether the application would send now, receive now, or do something else.
-    fn can_send(&self, peaceful: bool) -> bool;
-    fn can_recv(&self) -> bool;
-    fn can_act(&self) -> bool;
-    fn send(&mut self, desk: &mut Desk<'_>);
-    /// Returns a number that stands for what came.
-    fn recv(&mut self, desk: &mut Desk<'_>) -> u64;
-    fn act(&mut self, desk: &mut Desk<'_>);
-
-    /// Begins to close: what is sent goes out, and nothing more is said or heard.
-    fn begin_close(&mut self, desk: &mut Desk<'_>);
-    /// Whether it is open, as opposed to closing and closed.
-    fn is_open(&self) -> bool;
-    fn is_closed(&self) -> bool;
-    /// The end of a process, or of linger: all pipes go at once.
-    fn die(&mut self, desk: &mut Desk<'_>);
-    /// Another socket takes the place of one that is closed.
-    fn be_reborn(&mut self, desk: &mut Desk<'_>);
-
-    /// Whether nothing is left to do, for peers that are all there.
-    fn is_at_rest(&self, ledger: &Ledger) -> bool;
-    fn check_limits(&self);
-    fn check_books(&mut self, ledger: &mut Ledger);
-    fn describe(&self) -> String;
-}
+use crate::{DisconnectReason, Message, PeerInfo, SocketType};
 
 /// What is known of a pipe.
 #[derive(Default)]
@@ -78,11 +29,7 @@ struct Peer {
     gone: bool,
     /// Why the pattern does not want the peer, if it said so before the connection was known here.
     doomed: Option<DisconnectReason>,
-    /// What was sent in all, and what of it was not handed to a connection yet.
-    sent: u64,
-    queued: VecDeque<Option<Name>>,
-    /// What has come in and was not read yet.
-    arrived: VecDeque<Option<Name>>,
+    books: Books,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,16 +59,14 @@ pub(super) struct Socket<A: Application> {
 
 impl<A: Application> Socket<A> {
     pub(super) fn new(mut options: Options, desk: &mut Desk<'_>) -> Self {
+        options.send_hwm = desk.rng.pick(&[1, 2, 3, 10, 1000, 0]);
+        options.send_hwm_bytes = desk.rng.pick(&[0, 0, 500, 20_000]);
+        options.recv_hwm = options.send_hwm;
+        options.recv_hwm_bytes = options.send_hwm_bytes;
         let app = A::new(&mut options, desk);
-        let limits = Limits::new(
-            desk.rng.pick(&[1, 2, 3, 10, 1000, 0]),
-            desk.rng.pick(&[0, 0, 500, 20_000]),
-        );
-        let mut pattern = A::Pattern::default();
-        pattern.configure(&options);
-        Self {
+        let mut socket = Self {
             slot: desk.slot,
-            pattern,
+            pattern: A::Pattern::default(),
             pipes: Pipes::default(),
             peers: BTreeMap::new(),
             app,
@@ -129,13 +74,17 @@ impl<A: Application> Socket<A> {
             send_asleep: false,
             recv_asleep: false,
             config: Arc::new(Config::new(A::Pattern::TYPE, &options.link)),
+            limits: pipe_limits(&options, A::Pattern::TYPE),
             options,
-            limits: PipeLimits {
-                send: limits,
-                recv: limits,
-            },
             past: Traffic::default(),
-        }
+        };
+        socket.begin(desk);
+        socket
+    }
+
+    fn begin(&mut self, desk: &mut Desk<'_>) {
+        self.pattern.configure(&self.options);
+        self.app.begin(&mut self.pattern, &mut self.pipes, desk);
     }
 
     fn make_pipe(&mut self, calls: &Calls) -> Hold {
@@ -143,7 +92,11 @@ impl<A: Application> Socket<A> {
         let pipe = self.pipes.vacant_key();
         near.set_owner(Some(calls.address(Who::Socket(self.slot), pipe)));
         self.pipes.insert(near);
-        self.peers.insert(pipe, Peer::default());
+        let peer = Peer {
+            books: Books::new(self.limits.send.when_full),
+            ..Peer::default()
+        };
+        self.peers.insert(pipe, peer);
         Hold { pipe, end }
     }
 
@@ -185,36 +138,64 @@ impl<A: Application> Socket<A> {
         work: impl FnOnce(&mut Self, &mut Desk<'_>) -> T,
     ) -> T {
         let result = work(self, desk);
-        desk.ledger.unnamed(self.slot).accepted += self.note_sent(None);
+        desk.ledger.unnamed(self.slot).accepted += self.note_sent(None).len() as u64;
+        self.note_refused(desk);
         result
     }
 
-    /// Finds into which pipes a message went, and returns how many they are.
-    fn note_sent(&mut self, name: Option<Name>) -> u64 {
-        let mut copies = 0;
+    /// Finds for which pipes a message was accepted.
+    fn note_sent(&mut self, name: Option<Name>) -> Vec<usize> {
+        let mut pipes = Vec::new();
+        for (pipe, near) in self.pipes.iter() {
+            if let Some(peer) = self.peers.get_mut(&pipe) {
+                let copies = peer.books.note_sent(near, name);
+                pipes.extend((0..copies).map(|_| pipe));
+            }
+        }
+        pipes
+    }
+
+    /// Finds what was dropped instead of being put into a pipe, or for what was put in.
+    fn note_refused(&mut self, desk: &mut Desk<'_>) {
         for (pipe, near) in self.pipes.iter() {
             let Some(peer) = self.peers.get_mut(&pipe) else {
                 continue;
             };
-            let sent = near.traffic().accepted.messages;
-            for _ in peer.sent..sent {
-                peer.queued.push_back(name);
-                copies += 1;
+            let topic = |name: Option<Name>| match name {
+                Some(name) => desk.ledger.issue(name)[0].to_vec(),
+                None => unnamed_topic(),
+            };
+            for (name, reason) in peer.books.note_refused(near, topic) {
+                desk.ledger.dropped(self.slot, name, reason);
             }
-            peer.sent = sent;
         }
-        copies
     }
 
     /// Finds what the pattern has dropped because another peer must not have it.
-    fn note_dropped(&mut self, pipe: usize, desk: &mut Desk<'_>) {
-        let Some(peer) = self.peers.get_mut(&pipe) else {
+    fn note_withdrawn(&mut self, pipe: usize, desk: &mut Desk<'_>) {
+        if let (Some(peer), Some(near)) = (self.peers.get_mut(&pipe), self.pipes.get_mut(pipe)) {
+            for name in peer.books.note_withdrawn(near) {
+                desk.ledger.dropped(self.slot, name, DropReason::PeerGone);
+            }
+        }
+    }
+
+    /// Takes note of what the pattern has read of its own accord.
+    fn note_heard(&mut self, desk: &mut Desk<'_>) {
+        if !A::HEARS {
             return;
-        };
-        let queued = self.pipes.queued(pipe);
-        while peer.queued.len() as u64 > queued {
-            let name = peer.queued.pop_front().flatten();
-            desk.ledger.taken_back(self.slot, name, false);
+        }
+        for (pipe, near) in self.pipes.iter() {
+            let Some(peer) = self.peers.get_mut(&pipe) else {
+                continue;
+            };
+            for _ in near.unread()..peer.books.arrived.len() as u64 {
+                let Some(arrival) = peer.books.arrived.pop_front() else {
+                    continue;
+                };
+                let meant = self.app.has_read(pipe, &arrival);
+                desk.ledger.read(self.slot, arrival.name, meant);
+            }
         }
     }
 
@@ -240,14 +221,18 @@ impl<A: Application> Socket<A> {
             self.past.dropped.add(DropReason::PeerGone, count);
         }
         let names = rest.map(|message| desk.ledger.name(&message));
-        let names: VecDeque<_> = names.collect();
-        let queued = self
-            .peers
-            .get_mut(&pipe)
-            .map(|peer| std::mem::take(&mut peer.queued));
-        assert_eq!(queued.unwrap_or_default(), names);
+        let names: Vec<_> = names.collect();
+        if let Some(peer) = self.peers.get_mut(&pipe) {
+            for (name, reason) in peer.books.emptied(&names) {
+                desk.ledger.dropped(self.slot, name, reason);
+            }
+        }
         for name in names {
-            desk.ledger.taken_back(self.slot, name, at_end);
+            if at_end {
+                desk.ledger.returned(self.slot, name);
+            } else {
+                desk.ledger.dropped(self.slot, name, DropReason::PeerGone);
+            }
         }
     }
 
@@ -257,21 +242,55 @@ impl<A: Application> Socket<A> {
             return;
         };
         let traffic = near.traffic();
-        assert_eq!(traffic.unread, peer.arrived.len() as u64);
-        for name in peer.arrived {
-            desk.ledger.forgotten(self.slot, name);
+        let replaced = peer.books.replaced(&near);
+        for (at, arrival) in (0..).zip(peer.books.arrived) {
+            if at < replaced {
+                desk.ledger.read(self.slot, arrival.name, false);
+            } else {
+                desk.ledger.forgotten(self.slot, arrival.name);
+            }
         }
         self.past.merge(&traffic);
         self.past.unread = 0;
     }
 
-    /// Takes note that a message of a pipe was read, if one was.
-    fn note_read(&mut self, pipe: usize) -> Option<Option<Name>> {
+    /// Takes note that a message of a pipe was read, if one was. One that took the place of others shows by its name which
+    /// they were, if it is received.
+    fn note_read(
+        &mut self,
+        pipe: usize,
+        received: Option<&<A::Pattern as Pattern>::In>,
+        desk: &mut Desk<'_>,
+    ) -> Option<Option<Name>> {
+        if A::HEARS {
+            return None;
+        }
+        let conflates = self.conflates_input();
         let peer = self.peers.get_mut(&pipe)?;
-        let unread = self.pipes.unread(pipe);
-        let read = peer.arrived.len() as u64 - unread;
+        if conflates {
+            let name = A::name_of(received?, desk.ledger);
+            let mut arrivals = std::iter::from_fn(|| peer.books.arrived.pop_front());
+            let older = arrivals.by_ref().take_while(|arrival| arrival.name != name);
+            older.for_each(|arrival| desk.ledger.read(self.slot, arrival.name, false));
+            return Some(name);
+        }
+        let read = peer.books.arrived.len() as u64 - self.pipes.unread(pipe);
         assert!(read <= 1, "{read} messages were read at once");
-        (read == 1).then(|| peer.arrived.pop_front().flatten())
+        (read == 1).then(|| peer.books.arrived.pop_front().and_then(|arrival| arrival.name))
+    }
+
+    fn conflates_input(&self) -> bool {
+        self.limits.recv.when_full == WhenFull::KeepNewest
+    }
+
+    /// The pipes that take nothing before they are read, and how much is in them.
+    fn full_pipes(&self) -> Vec<(usize, u64)> {
+        let full = |near: &PipeEnd| {
+            let limits = self.limits.send;
+            limits.when_full == WhenFull::Refuse && limits.reached_by(near.load())
+        };
+        let pipes = self.pipes.iter().filter(|(_, near)| full(near));
+        pipes.map(|(pipe, near)| (pipe, near.queued())).collect()
     }
 }
 
@@ -300,7 +319,7 @@ impl<A: Application> Node for Socket<A> {
     ) -> Result<Option<Hold>, &'static str> {
         if let Some(pipe) = pipe {
             let admitted = self.pattern.admit(pipe, info, &mut self.pipes);
-            self.note_dropped(pipe, desk);
+            self.note_withdrawn(pipe, desk);
             return admitted.map(|()| None);
         }
         if self.phase != Phase::Open {
@@ -323,9 +342,11 @@ impl<A: Application> Node for Socket<A> {
         peer.side = Some(side);
         let doomed = peer.doomed.take();
         self.attach(pipe);
+        self.app.connected(pipe);
         self.note_unnamed(desk, |socket, _| {
             socket.pattern.connected(pipe, info, &mut socket.pipes);
         });
+        self.note_heard(desk);
         if let Some(reason) = doomed {
             self.pipes.expel(pipe, reason);
         }
@@ -349,7 +370,9 @@ impl<A: Application> Node for Socket<A> {
             self.publish(pipe);
         }
         self.pattern.disconnected(pipe, &mut self.pipes);
-        self.note_dropped(pipe, desk);
+        self.note_heard(desk);
+        self.app.disconnected(pipe);
+        self.note_withdrawn(pipe, desk);
         if gone {
             self.write_off(pipe, desk);
             let unread = self.pipes.get_mut(pipe).is_some_and(|near| !near.is_finished());
@@ -363,14 +386,19 @@ impl<A: Application> Node for Socket<A> {
         self.tell_stranded_senders();
     }
 
-    fn handed(&mut self, pipe: usize, name: Option<Name>) {
-        let queued = self.peers.get_mut(&pipe).and_then(|peer| peer.queued.pop_front());
-        assert_eq!(queued, Some(name), "it went out of turn");
+    fn handed(&mut self, pipe: usize, name: Option<Name>, desk: &mut Desk<'_>) {
+        let Some(peer) = self.peers.get_mut(&pipe) else {
+            panic!("{name:?} went out of an unknown pipe")
+        };
+        for (name, reason) in peer.books.handed(name) {
+            desk.ledger.dropped(self.slot, name, reason);
+        }
     }
 
-    fn arrived(&mut self, pipe: usize, name: Option<Name>, desk: &mut Desk<'_>) {
-        let peer = self.peers.get_mut(&pipe);
-        peer.expect("a pipe that is known").arrived.push_back(name);
+    fn arrived(&mut self, pipe: usize, name: Option<Name>, message: &Message, desk: &mut Desk<'_>) {
+        let peer = self.peers.get_mut(&pipe).expect("a pipe that is known");
+        peer.books.arrived.push_back(Arrival::new(name, message));
+        self.app.arrived(pipe, name, message, desk);
         // An id that the peer has not chosen itself stands for it whoever it is, and one may be damaged.
         if let Some(to) = name.and_then(|name| desk.ledger.addressee(name))
             && plan::is_chosen(to)
@@ -380,12 +408,15 @@ impl<A: Application> Node for Socket<A> {
         }
     }
 
-    fn hear(&mut self, call: Call) {
+    fn hear(&mut self, call: Call, desk: &mut Desk<'_>) {
         if call.read {
             self.pattern.activate_read(call.pipe, &mut self.pipes);
+            self.note_heard(desk);
             self.recv_asleep = false;
         } else {
-            self.pattern.activate_write(call.pipe, &mut self.pipes);
+            self.note_unnamed(desk, |socket, _| {
+                socket.pattern.activate_write(call.pipe, &mut socket.pipes);
+            });
             self.send_asleep = false;
             self.tell_stranded_senders();
         }
@@ -401,8 +432,11 @@ impl<A: Application> Node for Socket<A> {
             wakes,
             finished,
             expelled,
-            ..
+            announced,
         } = effects;
+        if announced {
+            self.tell_stranded_senders();
+        }
         for pipe in finished {
             if self.peers.get(&pipe).is_some_and(|peer| peer.gone) {
                 self.remove_pipe(pipe, desk);
@@ -425,7 +459,7 @@ impl<A: Application> Node for Socket<A> {
     }
 
     fn can_send(&self, peaceful: bool) -> bool {
-        let unread = self.peers.values().any(|peer| !peer.arrived.is_empty());
+        let unread = self.pipes.iter().any(|(_, near)| near.unread() > 0);
         self.phase == Phase::Open && !self.send_asleep && self.app.wants_to_send(peaceful && unread)
     }
 
@@ -439,19 +473,31 @@ impl<A: Application> Node for Socket<A> {
 
     fn send(&mut self, desk: &mut Desk<'_>) {
         let letter = self.app.compose(desk);
-        let strays = self.pipes.tally().stray.accepted.messages;
+        let full = self.full_pipes();
+        let stray = |pipes: &mut Pipes| pipes.tally().stray.dropped;
+        let strays = stray(&mut self.pipes);
         let mut place = Some(letter.out);
         let offer = self.pattern.send(&mut place, &mut self.pipes);
-        assert_eq!(offer == Offer::Taken, place.is_none());
-        let stray = self.pipes.tally().stray.accepted.messages - strays;
-        let copies = self.note_sent(Some(letter.name)) + stray;
+        let taken = offer == Offer::Taken;
+        assert_eq!(taken, place.is_none());
+        let (before, strays) = (strays, stray(&mut self.pipes));
+        let copies = self.note_sent(Some(letter.name));
+        let all = copies.len() as u64 + strays.total() - before.total();
         assert!(
-            copies == u64::from(offer == Offer::Taken) || A::FANS_OUT,
-            "{copies} copies, {offer:?}"
+            all == u64::from(taken) || taken && A::FANS_OUT && all > 0,
+            "{all} copies, {offer:?}"
         );
-        if offer == Offer::Taken {
-            desk.ledger.accepted(letter.name, copies, letter.answers);
-            (0..stray).for_each(|_| desk.ledger.unroutable(letter.name));
+        if taken {
+            desk.ledger.accepted(letter.name, all, letter.answers);
+            for reason in DropReason::ALL {
+                (before.of(reason)..strays.of(reason))
+                    .for_each(|_| desk.ledger.dropped(self.slot, Some(letter.name), reason));
+            }
+            self.note_refused(desk);
+            self.app.sent(letter.name, &copies, desk);
+        }
+        for (pipe, queued) in full {
+            assert!(self.pipes.queued(pipe) <= queued, "a full pipe took a message");
         }
         self.send_asleep = offer == Offer::Full && !A::Pattern::ADDRESSED;
         if self.app.settle(letter.name, offer, place, desk) {
@@ -463,7 +509,8 @@ impl<A: Application> Node for Socket<A> {
     fn recv(&mut self, desk: &mut Desk<'_>) -> u64 {
         let mut place = None;
         let from = self.app.recv(&mut self.pattern, &mut place, &mut self.pipes);
-        let read = from.and_then(|pipe| self.note_read(pipe));
+        let read = from.and_then(|pipe| self.note_read(pipe, place.as_ref(), desk));
+        self.note_heard(desk);
         let number = match read {
             Some(Some((sender, number))) => ((sender as u64) << 32) + number as u64,
             Some(None) => 1,
@@ -518,7 +565,7 @@ impl<A: Application> Node for Socket<A> {
     }
 
     fn be_reborn(&mut self, desk: &mut Desk<'_>) {
-        if desk.rng.one_in(2) && !desk.rivals {
+        if desk.rng.one_in(2) && desk.plan.rivals.is_empty() {
             self.options.link.routing_id = plan::choose_id(desk.slot, desk.rng);
             self.config = Arc::new(Config::new(A::Pattern::TYPE, &self.options.link));
         }
@@ -526,14 +573,34 @@ impl<A: Application> Node for Socket<A> {
         self.past.merge(&self.pipes.tally().stray);
         self.pipes = Pipes::default();
         self.pattern = A::Pattern::default();
-        self.pattern.configure(&self.options);
         self.app.be_reborn();
+        self.begin(desk);
         self.phase = Phase::Open;
         (self.send_asleep, self.recv_asleep) = (false, false);
     }
 
+    fn calm_down(&mut self) {
+        self.app.calm_down();
+    }
+
+    fn publish_once_more(&mut self, ledger: &Ledger) -> Option<Name> {
+        let publishes = A::Pattern::TYPE.publishes() && self.is_open();
+        publishes.then(|| {
+            self.app.send_once_more();
+            ledger.next(self.slot)
+        })
+    }
+
+    fn wants(&self) -> Option<BTreeSet<Vec<u8>>> {
+        self.app.wants()
+    }
+
+    fn check_subscribers(&mut self, wanted: &BTreeMap<usize, BTreeSet<Vec<u8>>>) {
+        self.app.check_subscribers(&mut self.pattern, wanted);
+    }
+
     fn is_at_rest(&self, ledger: &Ledger) -> bool {
-        let unread = self.peers.values().any(|peer| !peer.arrived.is_empty());
+        let unread = self.pipes.iter().any(|(_, near)| near.unread() > 0);
         let queued = self.pipes.iter().any(|(_, near)| near.queued() > 0);
         let busy = self.can_send(true) || self.can_recv();
         !self.is_open() || !unread && !queued && !busy && self.app.is_content(ledger)
@@ -541,15 +608,25 @@ impl<A: Application> Node for Socket<A> {
 
     /// No pipe ever holds more messages than its high-water mark, and the counters know what it holds.
     fn check_limits(&self) {
+        // What a connection has taken does not count where the rest is dropped for newer ones.
+        let share = if self.limits.send.when_full == WhenFull::Refuse {
+            1
+        } else {
+            2
+        };
         for (pipe, near) in self.pipes.iter() {
             let traffic = near.traffic();
-            assert!(traffic.queued <= self.limits.send.messages);
+            assert!(traffic.queued <= self.limits.send.messages.saturating_mul(share));
             assert!(traffic.unread <= self.limits.recv.messages);
-            let peer = self.peers.get(&pipe);
-            let known = peer.map_or((0, 0), |peer| {
-                (peer.queued.len() as u64, peer.arrived.len() as u64)
-            });
-            assert_eq!((traffic.queued, traffic.unread), known);
+            if let Some(peer) = self.peers.get(&pipe) {
+                peer.books.check(near, self.conflates_input());
+            }
+        }
+    }
+
+    fn check_awake(&self, ledger: &Ledger) {
+        if self.is_open() {
+            self.app.check_awake(ledger.next(self.slot), &self.pipes, ledger);
         }
     }
 
@@ -560,26 +637,27 @@ impl<A: Application> Node for Socket<A> {
         assert!(traffic.adds_up(), "{traffic:?}");
         let sent = |kind: fn(Place) -> bool| ledger.sent(slot, kind);
         assert_eq!(traffic.accepted.messages, sent(|_| true) + unnamed.accepted);
-        let kept = sent(|place| {
-            matches!(
-                place,
-                Place::Queued | Place::PeerGone | Place::Returned | Place::Unroutable
-            )
-        });
-        let handed = sent(|_| true) - kept;
+        let handed = sent(|place| !matches!(place, Place::Queued | Place::Dropped(_) | Place::Returned));
         assert_eq!(traffic.handed.messages, handed + unnamed.handed);
-        let peer_gone = sent(|place| place == Place::PeerGone) + unnamed.peer_gone;
-        assert_eq!(traffic.dropped.of(DropReason::PeerGone), peer_gone);
-        let unroutable = sent(|place| place == Place::Unroutable);
-        assert_eq!(traffic.dropped.of(DropReason::Unroutable), unroutable);
-        assert_eq!(
-            traffic.returned,
-            sent(|place| place == Place::Returned) + unnamed.returned
-        );
+        let returned = sent(|place| place == Place::Returned);
+        assert_eq!(traffic.returned, returned + unnamed.returned);
+        let books = || {
+            self.pipes
+                .iter()
+                .filter_map(|(pipe, near)| Some((&self.peers.get(&pipe)?.books, near)))
+        };
+        for reason in DropReason::ALL {
+            let missing: u64 = books().map(|(books, near)| books.missing_for(reason, near)).sum();
+            let dropped = ledger.dropped_by(slot, reason) + unnamed.dropped.of(reason);
+            assert_eq!(traffic.dropped.of(reason), dropped + missing, "{reason:?}");
+        }
         let received = ledger.at(Place::Received(slot)) + unnamed.received;
         assert_eq!(traffic.received.messages, received);
+        let replaced: u64 = books().map(|(books, near)| books.replaced(near)).sum();
         let discarded = ledger.at(Place::Discarded(slot)) + unnamed.discarded;
-        assert_eq!(traffic.discarded, discarded);
+        assert_eq!(traffic.discarded, discarded + replaced);
+        let blocks = self.options.topics.slow == SlowPolicy::Block;
+        assert!(!blocks || ledger.dropped_by(slot, DropReason::SlowPeer) == 0);
     }
 
     fn describe(&self) -> String {

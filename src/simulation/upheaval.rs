@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::bell::Who;
 use super::world::World;
-use crate::DisconnectReason;
+use crate::{DisconnectReason, SocketType};
 
 /// How long a socket that closes tries to say what is left to say.
 const LINGER: Duration = Duration::from_secs(2);
@@ -46,7 +46,9 @@ impl World {
         if !self.slots[slot].node.is_open() {
             return;
         }
-        self.slots[slot].linger = Some(self.now + LINGER);
+        // All that a SUB says are subscriptions, which mean nothing once it is closed.
+        let says = self.plan.kinds[slot] != SocketType::Sub;
+        self.slots[slot].linger = Some(self.now + if says { LINGER } else { Duration::ZERO });
         self.at(slot, |node, desk| node.begin_close(desk));
         for route in 0..self.routes.len() {
             if self.routes[route].joint.ends[0] == slot

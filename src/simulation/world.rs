@@ -6,10 +6,10 @@ use super::application::Desk;
 use super::bell::{Call, Calls, Who};
 use super::ledger::{Ledger, Place, Sights};
 use super::link::Link;
+use super::node::Node;
 use super::plan::{Joint, Plan};
 use super::rng::{Rng, mix};
 use super::session::{Hold, Session};
-use super::socket::Node;
 
 /// The time between ticks of a burst.
 pub(super) const TICK: Duration = Duration::from_micros(100);
@@ -80,7 +80,7 @@ impl World {
 
     fn build(seed: u64, mut rng: Rng) -> Self {
         let plan = Plan::new(&mut rng);
-        let mut ledger = Ledger::new(seed, plan.kinds.len());
+        let mut ledger = Ledger::new(seed, &plan.kinds);
         let slots = plan.build(&mut ledger, &mut rng).into_iter().map(|node| Slot {
             node,
             linger: None,
@@ -145,6 +145,7 @@ impl World {
         self.make_peace();
         self.come_to("rest", Self::step);
         self.check_missing();
+        self.check_feeds();
         self.say_goodbye();
         self.come_to("an end", |world| {
             world.step();
@@ -154,7 +155,7 @@ impl World {
         (self.trace, self.ledger.sights())
     }
 
-    fn come_to(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
+    pub(super) fn come_to(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let patience = self.now + PATIENCE;
         while !done(self) {
             assert!(
@@ -167,7 +168,7 @@ impl World {
 
     /// Lets the one thing happen that the numbers choose, or time pass if there is none. Tells whether
     /// everything is at rest instead.
-    fn step(&mut self) -> bool {
+    pub(super) fn step(&mut self) -> bool {
         let mut choices = Vec::new();
         if !self.calls.is_empty() {
             choices.push(Choice::Hear);
@@ -186,6 +187,10 @@ impl World {
         }
         // A little time passes now and then; more of it only if there is nothing else to do.
         let idle = choices.is_empty();
+        if idle {
+            let nodes = self.slots.iter().map(|slot| &slot.node);
+            nodes.for_each(|node| node.check_awake(&self.ledger));
+        }
         if idle && self.peaceful && self.is_at_rest() {
             return true;
         }
@@ -242,8 +247,7 @@ impl World {
             slot,
             ledger: &mut self.ledger,
             rng: &mut self.rng,
-            kinds: &self.plan.kinds,
-            rivals: !self.plan.rivals.is_empty(),
+            plan: &self.plan,
         };
         work(self.slots[slot].node.as_mut(), &mut desk)
     }
@@ -256,7 +260,7 @@ impl World {
                 ..
             } => {
                 if !self.slots[slot].node.is_closed() {
-                    self.at(slot, |node, _| node.hear(call));
+                    self.at(slot, |node, desk| node.hear(call, desk));
                 }
             }
             Call {
@@ -316,6 +320,7 @@ impl World {
     fn make_peace(&mut self) {
         self.check_books();
         self.peaceful = true;
+        self.slots.iter_mut().for_each(|slot| slot.node.calm_down());
         for link in &mut self.links {
             link.damage = 0;
             link.frozen_until = Duration::ZERO;
@@ -340,7 +345,7 @@ impl World {
     }
 
     /// Every message is where the counters say, and none that is on its way is missing without a reason.
-    fn check_missing(&mut self) {
+    pub(super) fn check_missing(&mut self) {
         self.check_books();
         for slot in 0..self.slots.len() {
             let missing = self.ledger.sent(slot, |place| match place {

@@ -232,7 +232,8 @@ setters! {
     immediate(yes: bool) |options| options.immediate = yes;
 
     /// Whether a queue keeps only its newest message, whatever the high-water marks. Default `false`. What is
-    /// replaced is counted as [`Conflated`](crate::DropReason::Conflated).
+    /// replaced is counted as [`Conflated`](crate::DropReason::Conflated), or as
+    /// [`discarded`](crate::Traffic::discarded) if it had come in over a connection.
     conflate(yes: bool) |options| options.conflate = yes;
 
     /// The largest message that is taken from a peer, in bytes over all frames. Default 256 MiB; at most `isize::MAX`.

@@ -138,6 +138,17 @@ impl Peer {
         }
     }
 
+    /// What there is to tell of a peer with this traffic, but for what its session knows.
+    fn stats(&self, traffic: Traffic) -> PeerStats {
+        PeerStats {
+            endpoint: self.endpoint.clone(),
+            address: self.address.clone(),
+            info: self.info.as_deref().cloned(),
+            ignored: 0,
+            traffic,
+        }
+    }
+
     fn complete(&self, mut traffic: Traffic) -> Traffic {
         traffic.in_doubt = self.in_doubt;
         traffic.reconnects = self.connections.saturating_sub(1);
@@ -197,6 +208,20 @@ impl<P: Pattern> Core<P> {
         self.finish_send(state, offer)
     }
 
+    /// Sends messages out of their places, as many as can be sent now; returns how many, and why it stopped.
+    pub(super) fn try_send_batch(&self, batch: &mut [Option<P::Out>]) -> (usize, Result<(), Unsent>) {
+        let mut state = self.state.lock();
+        let (mut sent, mut offer) = (0, Some(Offer::Taken));
+        for out in batch {
+            offer = state.send(out);
+            if offer != Some(Offer::Taken) {
+                break;
+            }
+            sent += 1;
+        }
+        (sent, self.finish_send(state, offer))
+    }
+
     /// What an attempt to send has to do beside, in most cases nothing.
     #[inline(never)]
     fn finish_send(
@@ -236,6 +261,21 @@ impl<P: Pattern> Core<P> {
             return Ok(from);
         }
         self.finish_recv(state, from)
+    }
+
+    /// Receives at most so many messages to a list that has room for them; fails if there were fewer.
+    pub(super) fn try_recv_batch(&self, into: &mut Vec<P::In>, count: usize) -> Result<(), TryRecvError> {
+        let mut state = self.state.lock();
+        let mut from = Some(0);
+        for _ in 0..count {
+            let mut received = None;
+            from = state.recv(&mut received);
+            if from.is_none() {
+                break;
+            }
+            into.extend(received);
+        }
+        self.finish_recv(state, from).map(|_| ())
     }
 
     /// The same, with what is known of the peer that it came from.
@@ -338,20 +378,8 @@ impl<P: Pattern> Core<P> {
         }))
     }
 
-    /// The limits of a pipe, seen from the socket. A conflating one needs none, but for subscriptions: no newer one takes
-    /// the place of an older.
     pub(super) fn pipe_limits(&self) -> PipeLimits {
-        let options = &self.options;
-        let mut send = Limits::new(options.send_hwm, options.send_hwm_bytes);
-        let mut recv = Limits::new(options.recv_hwm, options.recv_hwm_bytes);
-        send.when_full = options.topics.slow.into();
-        if options.conflate && !P::TYPE.subscribes() {
-            send = Limits::NEWEST;
-        }
-        if options.conflate && !P::TYPE.publishes() {
-            recv = Limits::NEWEST;
-        }
-        PipeLimits { send, recv }
+        pipe_limits(&self.options, P::TYPE)
     }
 
     pub(super) fn stats(&self) -> SocketStats {
@@ -376,13 +404,7 @@ impl<P: Pattern> Core<P> {
             let traffic = peer.complete(end.traffic());
             stats.total.merge(&traffic);
             if !peer.gone {
-                stats.peers.push(PeerStats {
-                    endpoint: peer.endpoint.clone(),
-                    address: peer.address.clone(),
-                    info: peer.info.as_deref().cloned(),
-                    ignored: 0,
-                    traffic,
-                });
+                stats.peers.push(peer.stats(traffic));
                 sessions.push(peer.session.clone());
             }
         }
@@ -392,6 +414,20 @@ impl<P: Pattern> Core<P> {
             peer.ignored = session.map_or(0, |session| session.ignored());
         }
         stats
+    }
+}
+
+impl<P: Pattern> Core<P> {
+    /// The counters of the peer of one pipe.
+    pub(super) fn peer_stats(&self, pipe: usize) -> Option<PeerStats> {
+        let mut state = self.state.lock();
+        let traffic = state.pipes.get_mut(pipe)?.traffic();
+        let peer = state.peers.get(&pipe)?;
+        let (mut stats, session) = (peer.stats(peer.complete(traffic)), peer.session.clone());
+        drop(state);
+        // A session may not be locked while its socket is.
+        stats.ignored = session.map_or(0, |session| session.ignored());
+        Some(stats)
     }
 }
 
@@ -568,6 +604,21 @@ impl<P: Pattern> State<P> {
         all.extend(self.watchers.tell_all());
         all
     }
+}
+
+/// The limits of a pipe, seen from the socket. A conflating one needs none, but for subscriptions: no newer one takes
+/// the place of an older.
+pub(crate) fn pipe_limits(options: &Options, kind: SocketType) -> PipeLimits {
+    let mut send = Limits::new(options.send_hwm, options.send_hwm_bytes);
+    let mut recv = Limits::new(options.recv_hwm, options.recv_hwm_bytes);
+    send.when_full = options.topics.slow.into();
+    if options.conflate && !kind.subscribes() {
+        send = Limits::NEWEST;
+    }
+    if options.conflate && !kind.publishes() {
+        recv = Limits::NEWEST;
+    }
+    PipeLimits { send, recv }
 }
 
 /// The time at which a wait ends; `None` if it never does, be it that it is too far away to be told.

@@ -10,7 +10,7 @@ use crate::error::DisconnectReason;
 use crate::monitor::Event;
 use crate::pattern::Pattern;
 use crate::peer::PeerInfo;
-use crate::pipe::{self, Address, PipeEnd, PipeLimits};
+use crate::pipe::{self, Address, PipeEnd, PipeLimits, Wakes};
 use crate::reactor::{Hooks, Link, Session};
 use crate::transport::inproc::Binder;
 
@@ -198,9 +198,13 @@ impl<P: Pattern> Hooks for Core<P> {
         self.mark_connected(pipe, Some(session), Some(address), &info);
     }
 
-    fn publish(&self, pipe: usize) {
-        let wake = self.state.lock().pipes.get_mut(pipe).and_then(PipeEnd::publish);
-        pipe::fire_all(wake);
+    fn publish(&self, pipes: &[usize]) {
+        let mut state = self.state.lock();
+        let publish = |pipe: &usize| state.pipes.get_mut(*pipe).and_then(PipeEnd::publish);
+        let mut wakes = Wakes::new();
+        wakes.extend(pipes.iter().filter_map(publish));
+        drop(state);
+        wakes.fire();
     }
 
     fn disconnected(&self, pipe: usize, in_doubt: u64, gone: bool, event: Option<Event>) {

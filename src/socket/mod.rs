@@ -5,6 +5,7 @@
 //! dialer or an application: wake-ups are collected and fired after unlocking. A socket type is a handle whose methods
 //! are the verbs that make sense for it; the verbs themselves are written once.
 
+mod batch;
 mod builder;
 mod callback;
 mod closing;
@@ -34,6 +35,8 @@ mod watch;
 mod xpub;
 mod xsub;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::core::pipe_limits;
 pub use builder::{Buildable, Builder};
 pub use callback::{CallbackPanic, Registration};
 pub use dealer::{Dealer, DealerReceiver, DealerSender};

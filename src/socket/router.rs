@@ -15,6 +15,7 @@ use crate::message::Message;
 use crate::options::Handover;
 use crate::pattern::{RouterEvent, RouterPattern};
 use crate::peer::{PeerInfo, RoutingId};
+use crate::stats::PeerStats;
 
 /// Sends each message to the peer that it names, and receives from all of them, in turn, each message with the id of its
 /// sender: a server of many clients, or the front of a broker (RFC 28).
@@ -109,24 +110,40 @@ impl Router {
     pub fn connect_with_id(&self, endpoint: impl IntoEndpoint, id: RoutingId) -> Result<(), ConnectError> {
         self.0.0.connect_as(endpoint.into_endpoint()?, Some(id))
     }
+}
 
-    /// Returns what the peer with this id said of itself; `None` if there is no such peer, or it was never connected.
-    #[must_use]
-    pub fn peer(&self, id: &RoutingId) -> Option<Arc<PeerInfo>> {
-        let state = self.0.0.state.lock();
-        let peer = state.peers.get(&state.pattern.pipe(id)?)?;
-        peer.info.clone()
-    }
+/// Gives a type the means to learn more of a peer by its id.
+macro_rules! peer_verbs {
+    ($socket:ident) => {
+        impl $socket {
+            /// Returns what the peer with this id said of itself; `None` if there is no such peer, or it was never
+            /// connected.
+            #[must_use]
+            pub fn peer(&self, id: &RoutingId) -> Option<Arc<PeerInfo>> {
+                let state = self.0.0.state.lock();
+                let peer = state.peers.get(&state.pattern.pipe(id)?)?;
+                peer.info.clone()
+            }
 
-    /// Ends the connection of the peer with this id, and drops what is queued for it, counted as
-    /// [`PeerGone`](crate::DropReason::PeerGone); what it has sent can still be received. Returns false if it is not
-    /// connected.
-    ///
-    /// A peer may connect again. An endpoint that this socket has connected to is connected to again, and keeps its queue:
-    /// for that one, use [`disconnect`](Self::disconnect).
-    pub fn disconnect_peer(&self, id: &RoutingId) -> bool {
-        self.0.0.act(|pattern, pipes| pattern.expel(id, pipes))
-    }
+            /// Returns the counters of the peer with this id, those of its former connections to the same endpoint
+            /// included; `None` if there is none.
+            #[must_use]
+            pub fn peer_stats(&self, id: &RoutingId) -> Option<PeerStats> {
+                let pipe = self.0.0.state.lock().pattern.pipe(id)?;
+                self.0.0.peer_stats(pipe)
+            }
+
+            /// Ends the connection of the peer with this id, and drops what is queued for it, counted as
+            /// [`PeerGone`](crate::DropReason::PeerGone); what it has sent can still be received. Returns false if it is
+            /// not connected.
+            ///
+            /// A peer may connect again. An endpoint that this socket has connected to is connected to again, and keeps
+            /// its queue: for that one, use [`disconnect`](crate::Router::disconnect).
+            pub fn disconnect_peer(&self, id: &RoutingId) -> bool {
+                self.0.0.act(|pattern, pipes| pattern.expel(id, pipes))
+            }
+        }
+    };
 }
 
 impl Unsent {
@@ -369,6 +386,9 @@ macro_rules! recv_routed_verbs {
     };
 }
 
+peer_verbs!(Router);
+peer_verbs!(RouterSender);
+peer_verbs!(RouterReceiver);
 route_verbs!(Router);
 route_verbs!(RouterSender);
 recv_routed_verbs!(Router);

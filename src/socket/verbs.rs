@@ -2,6 +2,7 @@
 //! the types for which they make sense.
 
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -251,6 +252,28 @@ impl Unsent {
     }
 }
 
+/// Puts a message in the place that it is sent from.
+///
+/// It is gone from there when it was sent, which the compiler does not know: it would look, and call for the message to be
+/// dropped, each time. [`take_back`] sees to what was not sent.
+#[inline]
+pub(super) fn outgoing(message: impl Into<Message>) -> ManuallyDrop<Option<Message>> {
+    ManuallyDrop::new(Some(message.into()))
+}
+
+/// Says what became of a message, which is in the error if it was not sent.
+#[inline]
+pub(super) fn take_back<E>(
+    sent: Result<(), Unsent>,
+    place: &mut Option<Message>,
+    explain: impl FnOnce(Unsent, Option<Message>) -> E,
+) -> Result<(), E> {
+    match sent {
+        Ok(()) => Ok(()),
+        Err(why) => Err(explain(why, place.take())),
+    }
+}
+
 /// Gives a type what every socket has.
 macro_rules! common_verbs {
     ($socket:ident, $pattern:ty) => {
@@ -394,9 +417,13 @@ macro_rules! send_verbs {
             ///
             /// Nobody could take it in time, or the socket is closed. The message is in the error.
             pub fn send(&self, message: impl Into<$crate::Message>) -> Result<(), $crate::SendError> {
-                let (core, mut message) = (&self.0.0, Some(message.into()));
-                core.send(&mut message, core.options.send_timeout)
-                    .map_err(|why| why.into_send_error(message))
+                let (core, mut message) = (&self.0.0, $crate::socket::verbs::outgoing(message));
+                let sent = core.send(&mut message, core.options.send_timeout);
+                $crate::socket::verbs::take_back(
+                    sent,
+                    &mut message,
+                    $crate::socket::core::Unsent::into_send_error,
+                )
             }
 
             /// Sends a message if a peer can take it now.
@@ -405,11 +432,13 @@ macro_rules! send_verbs {
             ///
             /// No peer can take it, or the socket is closed. The message is in the error.
             pub fn try_send(&self, message: impl Into<$crate::Message>) -> Result<(), $crate::TrySendError> {
-                let mut message = Some(message.into());
-                self.0
-                    .0
-                    .try_send(&mut message)
-                    .map_err(|why| why.into_try_send_error(message))
+                let mut message = $crate::socket::verbs::outgoing(message);
+                let sent = self.0.0.try_send(&mut message);
+                $crate::socket::verbs::take_back(
+                    sent,
+                    &mut message,
+                    $crate::socket::core::Unsent::into_try_send_error,
+                )
             }
 
             /// Sends a message; waits at most this long while no peer can take it.
@@ -422,11 +451,13 @@ macro_rules! send_verbs {
                 message: impl Into<$crate::Message>,
                 timeout: ::std::time::Duration,
             ) -> Result<(), $crate::SendError> {
-                let mut message = Some(message.into());
-                self.0
-                    .0
-                    .send(&mut message, Some(timeout))
-                    .map_err(|why| why.into_send_error(message))
+                let mut message = $crate::socket::verbs::outgoing(message);
+                let sent = self.0.0.send(&mut message, Some(timeout));
+                $crate::socket::verbs::take_back(
+                    sent,
+                    &mut message,
+                    $crate::socket::core::Unsent::into_send_error,
+                )
             }
 
             /// Sends a message without blocking the thread: on any executor. If the future is dropped before it is
@@ -445,6 +476,7 @@ macro_rules! send_verbs {
             }
         }
 
+        $crate::socket::batch::send_many_verbs!($socket);
         #[cfg(feature = "futures")]
         $crate::socket::streams::message_sink!($socket);
     };
@@ -587,6 +619,7 @@ macro_rules! recv_verbs {
             }
         }
 
+        $crate::socket::batch::recv_many_verbs!($socket => $received, $name);
         $crate::socket::callback::message_callback!($socket => $received, $name);
         #[cfg(feature = "futures")]
         $crate::socket::streams::message_stream!($socket => $received, $name);

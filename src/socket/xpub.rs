@@ -75,55 +75,73 @@ impl Builder<XPub> {
     }
 }
 
-impl XPub {
-    /// Subscribes for a subscriber: messages that begin with `topic` go to it from now on. Meant for a
-    /// [manual](Builder::manual) socket. Returns false if it had been subscribed, or is gone.
-    pub fn subscribe(&self, subscriber: SubscriberId, topic: impl AsRef<[u8]>) -> bool {
-        let decide = |pattern: &mut XPubPattern, pipes: &mut _| {
-            pattern.decide(subscriber, true, topic.as_ref(), pipes)
-        };
-        self.0.0.act_if_open(decide).unwrap_or_default()
-    }
+/// Gives a type what there is to do for one subscriber.
+macro_rules! per_subscriber_verbs {
+    ($socket:ident) => {
+        impl $socket {
+            /// Subscribes for a subscriber: messages that begin with `topic` go to it from now on. Meant for a
+            /// [manual](crate::Builder::manual) socket. Returns false if it had been subscribed, or is gone.
+            pub fn subscribe(&self, subscriber: SubscriberId, topic: impl AsRef<[u8]>) -> bool {
+                let decide = |pattern: &mut XPubPattern, pipes: &mut _| {
+                    pattern.decide(subscriber, true, topic.as_ref(), pipes)
+                };
+                self.0.0.act_if_open(decide).unwrap_or_default()
+            }
 
-    /// Cancels a subscription for a subscriber. Returns false if there was none.
-    pub fn cancel(&self, subscriber: SubscriberId, topic: impl AsRef<[u8]>) -> bool {
-        let decide = |pattern: &mut XPubPattern, pipes: &mut _| {
-            pattern.decide(subscriber, false, topic.as_ref(), pipes)
-        };
-        self.0.0.act_if_open(decide).unwrap_or_default()
-    }
+            /// Cancels a subscription for a subscriber. Returns false if there was none.
+            pub fn cancel(&self, subscriber: SubscriberId, topic: impl AsRef<[u8]>) -> bool {
+                let decide = |pattern: &mut XPubPattern, pipes: &mut _| {
+                    pattern.decide(subscriber, false, topic.as_ref(), pipes)
+                };
+                self.0.0.act_if_open(decide).unwrap_or_default()
+            }
 
-    /// Sends a message to one subscriber, such as the last value of what it has just subscribed to. It need not be
-    /// subscribed to it here, but a [`Sub`](crate::Sub) passes over what it has not asked for.
-    ///
-    /// # Errors
-    ///
-    /// The subscriber is gone, the socket is closed, or the queue is full and the policy is
-    /// [`Block`](crate::SlowPolicy::Block). The message is in the error.
-    pub fn send_to(
-        &self,
-        subscriber: SubscriberId,
-        message: impl Into<Message>,
-    ) -> Result<(), TryRouteError> {
-        let mut out = Some(message.into());
-        let offer = self
-            .0
-            .0
-            .act_if_open(|pattern, pipes| pattern.publisher().send_to(subscriber, &mut out, pipes));
-        let message = out.unwrap_or_default();
-        match offer {
-            Some(Offer::Taken) => Ok(()),
-            Some(Offer::Full) => Err(TryRouteError::Full(message)),
-            Some(Offer::Refused) => Err(TryRouteError::Unroutable(message)),
-            None => Err(TryRouteError::Closed(message)),
+            /// Sends a message to one subscriber, such as the last value of what it has just subscribed to. It need not
+            /// be subscribed to it here, but a [`Sub`](crate::Sub) passes over what it has not asked for.
+            ///
+            /// # Errors
+            ///
+            /// The subscriber is gone, the socket is closed, or the queue is full and the policy is
+            /// [`Block`](crate::SlowPolicy::Block). The message is in the error.
+            pub fn send_to(
+                &self,
+                subscriber: SubscriberId,
+                message: impl Into<Message>,
+            ) -> Result<(), TryRouteError> {
+                let mut out = Some(message.into());
+                let offer = self
+                    .0
+                    .0
+                    .act_if_open(|pattern, pipes| pattern.publisher().send_to(subscriber, &mut out, pipes));
+                let message = out.unwrap_or_default();
+                match offer {
+                    Some(Offer::Taken) => Ok(()),
+                    Some(Offer::Full) => Err(TryRouteError::Full(message)),
+                    Some(Offer::Refused) => Err(TryRouteError::Unroutable(message)),
+                    None => Err(TryRouteError::Closed(message)),
+                }
+            }
         }
-    }
-
-    /// Returns what a subscriber said of itself and where it is; `None` if it is gone.
-    #[must_use]
-    pub fn peer(&self, subscriber: SubscriberId) -> Option<Arc<PeerInfo>> {
-        let mut state = self.0.0.state.lock();
-        let pipe = state.pattern.publisher().pipe(subscriber)?;
-        state.peers.get(&pipe)?.info.clone()
-    }
+    };
 }
+
+/// Gives a type the means to learn more of who it hears of.
+macro_rules! who_verbs {
+    ($socket:ident) => {
+        impl $socket {
+            /// Returns what a subscriber said of itself and where it is; `None` if it is gone.
+            #[must_use]
+            pub fn peer(&self, subscriber: SubscriberId) -> Option<Arc<PeerInfo>> {
+                let mut state = self.0.0.state.lock();
+                let pipe = state.pattern.publisher().pipe(subscriber)?;
+                state.peers.get(&pipe)?.info.clone()
+            }
+        }
+    };
+}
+
+per_subscriber_verbs!(XPub);
+per_subscriber_verbs!(XPubSender);
+who_verbs!(XPub);
+who_verbs!(XPubSender);
+who_verbs!(XPubReceiver);

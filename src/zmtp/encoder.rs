@@ -10,7 +10,7 @@ use super::command::Command;
 use super::frame::{self, put_header};
 use super::limits::SEAL;
 use super::mechanism::Seal;
-use crate::queue::PACKED_CAPACITY;
+use crate::queue::{PACKED_CAPACITY, Run};
 use crate::{Frame, Message, recycle};
 
 /// From this length on a body is sent from where it is. Below, copying it is cheaper than one more slice to write; it
@@ -134,6 +134,20 @@ impl Batch {
     /// Appends bytes as they are.
     pub(crate) fn put(&mut self, bytes: &[u8]) {
         self.copied.extend_from_slice(bytes);
+    }
+
+    /// Appends packed messages, which are frames; takes over their memory if there is nothing else.
+    pub(crate) fn put_run(&mut self, run: Run<'_>) {
+        match run {
+            Run::Whole(bytes, start) if self.is_empty() => {
+                recycle::give(std::mem::replace(&mut self.copied, bytes));
+                self.sent = start;
+            }
+            run => {
+                self.put(run.bytes());
+                run.end();
+            }
+        }
     }
 
     /// Appends a command frame, through the seal if there is one.

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use aqueduct::{Pull, Push};
+use aqueduct_bench_shared::payload::Body;
 
 use crate::Outcome;
 use crate::cells::Transport;
-use crate::payload::Body;
 use crate::traffic::{Sink, Source};
 
 /// How long peers may take to find each other.

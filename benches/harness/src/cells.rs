@@ -64,12 +64,12 @@ pub(crate) fn all() -> impl Iterator<Item = Cell> {
 /// Gives a plain enum its names, both ways.
 macro_rules! names {
     ($($type:ident { $($variant:ident = $name:literal),* $(,)? })*) => {$(
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::std::fmt::Display for $type {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.pad(match self { $(Self::$variant => $name),* })
             }
         }
-        impl FromStr for $type {
+        impl ::std::str::FromStr for $type {
             type Err = ();
             fn from_str(name: &str) -> Result<Self, ()> {
                 match name { $($name => Ok(Self::$variant),)* _ => Err(()) }

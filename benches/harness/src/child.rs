@@ -57,7 +57,19 @@ pub(crate) struct Child {
 impl Child {
     /// Starts a worker with these words on its command line.
     pub(crate) fn start(words: &[&str]) -> Outcome<Self> {
-        let mut process = Command::new(std::env::current_exe()?)
+        Self::run(&mut Command::new(std::env::current_exe()?), words)
+    }
+
+    /// Starts a worker with another program around it, which has these words on its command line.
+    pub(crate) fn start_under(program: &[&str], words: &[&str]) -> Outcome<Self> {
+        let (name, arguments) = program.split_first().ok_or("no program")?;
+        let mut command = Command::new(name);
+        command.args(arguments).arg(std::env::current_exe()?);
+        Self::run(&mut command, words)
+    }
+
+    fn run(command: &mut Command, words: &[&str]) -> Outcome<Self> {
+        let mut process = command
             .arg("worker")
             .args(words)
             .stdin(Stdio::piped())
@@ -91,6 +103,16 @@ impl Child {
     pub(crate) fn go_on(&mut self) -> Outcome<()> {
         let input = self.process.stdin.as_mut().ok_or("no pipe to the worker")?;
         Ok(writeln!(input)?)
+    }
+
+    /// Waits until the worker has ended by itself.
+    pub(crate) fn finish(mut self) -> Outcome<()> {
+        let status = self.process.wait()?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("a worker ended with {status}").into())
+        }
     }
 }
 

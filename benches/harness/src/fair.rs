@@ -16,12 +16,13 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use aqueduct::Pull;
+use aqueduct_bench_shared::arguments::Arguments;
+use aqueduct_bench_shared::figures::{self, thousands};
+use aqueduct_bench_shared::zmtp;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 
-use crate::arguments::Arguments;
 use crate::child::Child;
-use crate::report::thousands;
-use crate::{Outcome, idle, report, zmtp};
+use crate::{Outcome, idle};
 
 /// The bodies, the peer's number included.
 const SIZE: usize = 64;
@@ -58,7 +59,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     let peers: usize = arguments.option("--peers", 1000)?;
     let each: usize = arguments.option("--each", 10_000)?;
     let write = arguments.flag("--write");
-    arguments.finish()?;
+    arguments.finish(crate::USAGE)?;
     if each < FEWEST {
         return Err(format!("--each {each}: at least {FEWEST}, or chance decides").into());
     }
@@ -80,7 +81,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     let text = summary(&shares, start.elapsed(), shortest);
     println!("{text}");
     if write {
-        report::write("docs/BENCHMARKS.md", "fair", &text)?;
+        figures::write("docs/BENCHMARKS.md", "fair", &text)?;
     }
     Ok(())
 }

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use aqueduct::Pull;
+use aqueduct_bench_shared::arguments::Arguments;
+use aqueduct_bench_shared::figures::{self, thousands};
+use aqueduct_bench_shared::zmtp;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::arguments::Arguments;
 use crate::child::{Child, wait_for_parent};
-use crate::report::thousands;
-use crate::{Outcome, heap, report, zmtp};
+use crate::{Outcome, heap};
 
 /// Files that a process needs beside its connections.
 const OTHER_FILES: u64 = 64;
@@ -18,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     let count: u32 = arguments.option("--count", 10_000)?;
     let write = arguments.flag("--write");
-    arguments.finish()?;
+    arguments.finish(crate::USAGE)?;
     allow_files(u64::from(count))?;
     heap::start_counting();
     let pull = Pull::new();
@@ -43,7 +44,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     );
     println!("{text}");
     if write {
-        report::write("docs/BENCHMARKS.md", "idle", &text)?;
+        figures::write("docs/BENCHMARKS.md", "idle", &text)?;
     }
     Ok(())
 }
@@ -78,7 +79,7 @@ pub(crate) fn allow_files(connections: u64) -> Outcome<()> {
 }
 
 /// Bytes of memory that this process has from the system.
-fn resident() -> Outcome<i64> {
+pub(crate) fn resident() -> Outcome<i64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let kilobytes = status
         .lines()

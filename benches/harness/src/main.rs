@@ -1,40 +1,40 @@
-//! Measures aqueduct against bare sockets: throughput, round trips, the cost of idle peers, fairness, and crowds.
+//! Measures aqueduct against bare sockets: throughput, round trips, the cost of idle peers, fairness, crowds, topics, and
+//! system calls.
 //!
 //! ```text
 //! cargo run --release -p aqueduct-harness -- run  [--quick] [--rounds 5] [--seconds 1] [--only PATTERN] [--write]
 //! cargo run --release -p aqueduct-harness -- idle [--count 10000] [--write]
 //! cargo run --release -p aqueduct-harness -- fair [--peers 1000] [--each 10000] [--write]
 //! cargo run --release -p aqueduct-harness -- crowd [--subscribers 1000] [--dealers 5000] [--rounds 5] [--write]
+//! cargo run --release -p aqueduct-harness --features libzmq -- topics [--count 1000000] [--rounds 5] [--write]
+//! cargo run --release -p aqueduct-harness -- syscalls [--check]
 //! ```
 //!
 //! Both sides of a connection are processes of their own: this program starts itself again for each of them.
 //! `--write` puts the figures into the project's documents; `--only` takes the cells whose name contains the pattern,
 //! such as `tcp/64` or `round`.
 
-mod aqueduct_side;
-mod arguments;
+#[macro_use]
 mod cells;
+
+mod aqueduct_side;
 mod child;
-mod clock;
 mod crowd;
 mod fair;
 mod heap;
 mod idle;
-mod payload;
 mod raw_side;
 mod report;
 mod run;
+mod syscalls;
+mod topics;
 mod traffic;
 mod worker;
-mod zmtp;
 
-use std::error::Error;
 use std::process::ExitCode;
 
-use arguments::Arguments;
-
-/// What can fail here is reported to a person, who wants the words and not the type.
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+use aqueduct_bench_shared::Outcome;
+use aqueduct_bench_shared::arguments::Arguments;
 
 #[global_allocator]
 static HEAP: heap::Counting = heap::Counting;
@@ -43,7 +43,9 @@ const USAGE: &str =
     "usage: aqueduct-harness run  [--quick] [--rounds N] [--seconds S] [--only PATTERN] [--write]
        aqueduct-harness idle [--count N] [--write]
        aqueduct-harness fair [--peers N] [--each N] [--write]
-       aqueduct-harness crowd [--subscribers N] [--dealers N] [--rounds N] [--write]";
+       aqueduct-harness crowd [--subscribers N] [--dealers N] [--rounds N] [--write]
+       aqueduct-harness topics [--count N] [--rounds N] [--write]
+       aqueduct-harness syscalls [--check]";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::new(std::env::args().skip(1));
@@ -52,6 +54,8 @@ fn main() -> ExitCode {
         Some("idle") => idle::run(arguments),
         Some("fair") => fair::run(arguments),
         Some("crowd") => crowd::run(arguments),
+        Some("topics") => topics::run(arguments),
+        Some("syscalls") => syscalls::run(arguments),
         Some("worker") => worker::run(arguments),
         _ => Err(USAGE.into()),
     };

@@ -1,9 +1,9 @@
 //! Medians, spreads and ratios, as tables of Markdown, and their way into the project's documents.
 
 use std::fmt::Write;
-use std::path::Path;
 
-use crate::Outcome;
+use aqueduct_bench_shared::figures::{Spread, machine, thousands};
+
 use crate::cells::{Cell, Contender, Kind};
 
 /// What one round of one contender gave.
@@ -22,37 +22,6 @@ pub(crate) struct Results {
     cell: Cell,
     raw: Vec<Option<Round>>,
     aqueduct: Vec<Option<Round>>,
-}
-
-/// The middle of some numbers, and their bounds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Spread {
-    median: f64,
-    min: f64,
-    max: f64,
-}
-
-impl Spread {
-    pub(crate) fn of(numbers: impl Iterator<Item = f64>) -> Option<Self> {
-        let mut numbers: Vec<f64> = numbers.collect();
-        numbers.sort_by(f64::total_cmp);
-        let (min, max) = (*numbers.first()?, *numbers.last()?);
-        let (below, above) = (numbers[(numbers.len() - 1) / 2], numbers[numbers.len() / 2]);
-        Some(Self {
-            median: f64::midpoint(below, above),
-            min,
-            max,
-        })
-    }
-
-    pub(crate) fn show(self, number: impl Fn(f64) -> String) -> String {
-        format!(
-            "{} ({}–{})",
-            number(self.median),
-            number(self.min),
-            number(self.max)
-        )
-    }
 }
 
 impl Results {
@@ -174,15 +143,9 @@ impl Results {
 
 /// Says under which conditions the figures came about.
 pub(crate) fn conditions(rounds: usize, seconds: f64) -> String {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let model = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = model
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .map_or("unknown processor", |(_, name)| name);
-    let (system, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
+    let machine = machine();
     format!(
-        "{cores} cores of {model}, {system} {architecture}; {rounds} rounds of {seconds} s for each cell, bare sockets \
+        "{machine}; {rounds} rounds of {seconds} s for each cell, bare sockets \
          and aqueduct turn by turn; medians, with the lowest and the highest round in brackets. Default options, \
          blocking callers, one call for each message. Bodies below 64 KiB are copied by `send`, larger ones handed \
          over by reference. CPU time is that of both sides, kernel included. The ratio is the median of the rounds' \
@@ -229,27 +192,6 @@ pub(crate) fn compact(all: &[Results]) -> String {
     head.to_owned() + &rows.collect::<Vec<_>>().join("\n")
 }
 
-/// Puts text between the markers of this name in a file, or at its end if there are none.
-pub(crate) fn write(file: &str, name: &str, text: &str) -> Outcome<()> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
-    let old = std::fs::read_to_string(&path).map_err(|error| format!("{file}: {error}"))?;
-    std::fs::write(&path, replace_block(&old, name, text))?;
-    eprintln!("{file}: figures written");
-    Ok(())
-}
-
-fn replace_block(old: &str, name: &str, text: &str) -> String {
-    let (begin, end) = (format!("<!-- {name}:begin -->"), format!("<!-- {name}:end -->"));
-    let block = format!("{begin}\n\n{text}\n\n{end}");
-    let parts = old
-        .split_once(&begin)
-        .and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
-    match parts {
-        Some((before, after)) => format!("{before}{block}{after}"),
-        None => format!("{}\n\n{block}\n", old.trim_end()),
-    }
-}
-
 fn cell(spread: Option<Spread>, number: impl Fn(f64) -> String) -> String {
     spread.map_or("–".to_owned(), |spread| spread.show(number))
 }
@@ -258,52 +200,5 @@ fn size(bytes: usize) -> String {
     match bytes {
         1_048_576 => "1 MiB".to_owned(),
         _ => format!("{} B", thousands(bytes as f64)),
-    }
-}
-
-/// Shows a number with its digits in groups of three.
-pub(crate) fn thousands(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_middle_of_an_even_number_is_between() {
-        let spread = Spread::of([4.0, 1.0, 2.0, 3.0].into_iter());
-        assert_eq!(
-            spread,
-            Some(Spread {
-                median: 2.5,
-                min: 1.0,
-                max: 4.0
-            })
-        );
-    }
-
-    #[test]
-    fn digits_come_in_groups() {
-        assert_eq!(
-            ["7", "999", "1,000", "1,234,567"],
-            [7.0, 999.0, 1e3, 1_234_567.0].map(thousands)
-        );
-    }
-
-    #[test]
-    fn a_block_is_replaced_and_nothing_else() {
-        let once = replace_block("# Title\n", "a", "one");
-        assert_eq!(once, "# Title\n\n<!-- a:begin -->\n\none\n\n<!-- a:end -->\n");
-        let twice = replace_block(&(once.clone() + "rest\n"), "a", "two");
-        assert_eq!(twice, once.replace("one", "two") + "rest\n");
     }
 }

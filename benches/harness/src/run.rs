@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use aqueduct_bench_shared::arguments::Arguments;
+use aqueduct_bench_shared::figures;
+
 use crate::Outcome;
-use crate::arguments::Arguments;
 use crate::cells::{self, Cell, Contender, Kind, Transport};
 use crate::child::{Child, Report};
 use crate::report::{self, Results, Round};
@@ -17,7 +19,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     let rounds = arguments.option("--rounds", if quick { 1 } else { 5 })?;
     let seconds = arguments.option("--seconds", if quick { 0.2 } else { 1.0 })?;
     let pattern = arguments.option("--only", String::new())?;
-    arguments.finish()?;
+    arguments.finish(crate::USAGE)?;
     if write && (rounds < 5 || seconds < 1.0 || !pattern.is_empty()) {
         return Err("figures to keep come from all cells, 5 rounds or more, of a second or more".into());
     }
@@ -33,8 +35,8 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     println!("{conditions}\n\n{tables}");
     if write {
         let compact = report::compact(&all);
-        report::write("README.md", "figures", &compact)?;
-        report::write("docs/BENCHMARKS.md", "run", &format!("{conditions}\n\n{tables}"))?;
+        figures::write("README.md", "figures", &compact)?;
+        figures::write("docs/BENCHMARKS.md", "run", &format!("{conditions}\n\n{tables}"))?;
     }
     Ok(())
 }

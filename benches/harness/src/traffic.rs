@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use crate::payload::{Body, Checker, Payload};
-use crate::{Outcome, clock};
+use aqueduct_bench_shared::clock;
+use aqueduct_bench_shared::payload::{Body, Checker, Payload};
+
+use crate::Outcome;
 
 /// Where messages go, one call for each.
 pub(crate) trait Sink {
@@ -37,7 +39,7 @@ pub(crate) fn send_for(sink: &mut impl Sink, size: usize, time: Duration) -> Out
     let deadline = moment + nanoseconds(time);
     while clock::now() < deadline {
         for _ in 0..between_looks {
-            sink.send(&payload.next())?;
+            sink.send(&payload.next_body())?;
         }
     }
     sink.send(&payload.end())?;
@@ -71,7 +73,7 @@ pub(crate) fn ask(
     let mut before = clock::now();
     let deadline = before + nanoseconds(time);
     while before < deadline {
-        sink.send(&payload.next())?;
+        sink.send(&payload.next_body())?;
         sink.flush()?;
         if source.recv(|body| checker.check(body))?? {
             return Err("the end came too early".into());
@@ -90,7 +92,7 @@ pub(crate) fn answer(sink: &mut impl Sink, source: &mut impl Source, size: usize
     let mut payload = Payload::new(size);
     let mut checker = Checker::new(size);
     while !source.recv(|body| checker.check(body))?? {
-        sink.send(&payload.next())?;
+        sink.send(&payload.next_body())?;
         sink.flush()?;
     }
     Ok(Tally {

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use crate::arguments::Arguments;
+use aqueduct_bench_shared::arguments::Arguments;
+use aqueduct_bench_shared::wire::Wire;
+use aqueduct_bench_shared::{channel, clock};
+
 use crate::cells::{Cell, Contender, Kind};
 use crate::child::{Report, wait_for_parent};
 use crate::traffic::{Sink, Source, Tally, answer, ask, recv_all, send_for};
-use crate::{Outcome, aqueduct_side, clock, crowd, fair, idle, raw_side};
+use crate::{Outcome, aqueduct_side, crowd, fair, idle, raw_side, syscalls, topics};
 
 /// What a worker is told.
 struct Task {
@@ -20,8 +23,13 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     match role.as_str() {
         "idle" => return idle::clients(arguments),
         "fair" => return fair::clients(arguments),
+        "publisher" => return crowd::publisher(arguments),
+        "router" => return crowd::router(arguments),
+        "topics" => return topics::worker(arguments),
         "subscribers" => return crowd::subscribers(arguments),
         "dealers" => return crowd::dealers(arguments),
+        "publish" => return syscalls::publish(arguments),
+        "subscribe" => return syscalls::subscribe(arguments),
         _ => {}
     }
     let task = Task {
@@ -64,14 +72,10 @@ fn listen(task: &Task) -> Outcome<Report> {
 
 /// The side that sends, or asks.
 fn dial(task: &Task, address: &str) -> Outcome<Report> {
-    let Cell {
-        kind,
-        transport,
-        size,
-    } = task.cell;
+    let Cell { kind, size, .. } = task.cell;
     match (task.contender, kind) {
         (Contender::Raw, _) => {
-            let mut wire = raw_side::connect(transport, size, address)?;
+            let mut wire = Wire::connect(address, size)?;
             send(task, &mut wire.sink, &mut wire.source, wait_for_parent)
         }
         (Contender::Aqueduct, Kind::Throughput) => {
@@ -90,8 +94,8 @@ fn dial(task: &Task, address: &str) -> Outcome<Report> {
 fn both(task: &Task) -> Outcome<[Report; 2]> {
     match task.contender {
         Contender::Raw => {
-            let (to_there, there) = raw_side::channel();
-            let (to_here, here) = raw_side::channel();
+            let (to_there, there) = channel::channel();
+            let (to_here, here) = channel::channel();
             threads(task, (to_there, here), (to_here, there))
         }
         Contender::Aqueduct if task.cell.kind == Kind::RoundTrip => {
@@ -195,7 +199,7 @@ fn timed(work: impl FnOnce() -> Outcome<Tally>) -> Outcome<Report> {
 struct Nothing;
 
 impl Sink for Nothing {
-    fn send(&mut self, _: &crate::payload::Body<'_>) -> Outcome<()> {
+    fn send(&mut self, _: &aqueduct_bench_shared::payload::Body<'_>) -> Outcome<()> {
         Err("there is nobody to send to".into())
     }
 }

@@ -1,11 +1,13 @@
 //! The writing side of a session: pipe → protocol → stream, and when a burst is left to gather.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
+use super::super::driver::TICK;
 use super::{Aftermath, Session, State};
 use crate::error::DisconnectReason;
 use crate::pipe::WakeReader;
@@ -18,9 +20,24 @@ const BATCH_BYTES: usize = 128 * 1024;
 /// the throughput, a larger one falls out of the cache.
 const GATHERED_BYTES: u64 = 64 * 1024;
 
+/// What all bursts of a reactor together may gather, as far as [`GATHERED_LEAST`] allows: with many peers it is the cache
+/// that decides.
+const GATHERED_IN_ALL: u64 = 1024 * 1024;
+
+/// What a burst gathers at least, or its system calls would cost more than the cache saves.
+const GATHERED_LEAST: u64 = 8 * 1024;
+
 /// Ticks without a write after which a burst has paused. Two, for a fast sender takes longer than one tick to fill a
 /// batch, and must not find the I/O thread at its pipe.
 const IDLE_TICKS: u32 = 2;
+
+/// A burst is over when its sender has rested for so many times the pause between its sends: one with many peers needs a
+/// while to come back to each.
+const PAUSES_TO_END: u32 = 2;
+
+/// Ticks after which a burst is over in any case: a tenth of a second, in which a thousand peers can be written to twenty
+/// times.
+const MOST_IDLE_TICKS: u32 = 1000;
 
 /// How long a peer that has been sent everything may take to end its side. One that is alive does so as soon as it has
 /// read; the end of a program shall not wait long for one that is not.
@@ -33,8 +50,18 @@ const WRITE_BUDGET: usize = 1024 * 1024;
 const EAGER_SENDS: u32 = 4;
 
 /// Two sends are "in a row" if the second begins this soon after the first was written: too soon for a sender that
-/// waits for an answer, and ten times the pause of one in a loop.
+/// waits for an answer, and ten times the pause of one in a loop. Time in which it wrote to other peers does not count.
 const IN_A_ROW: Duration = Duration::from_micros(5);
+
+/// A sender with many peers needs time for each of them, too: what is left of a pause may be this part of the time that
+/// writing to the others took. More, and one that waits for the answers of its peers would be taken to be in a burst.
+const SHARE_BESIDE_WRITES: u32 = 4;
+
+/// One that writes to others for so long is interrupted on the way, for a while that says nothing of it.
+const LONG_ROUND: Duration = Duration::from_micros(500);
+
+/// How long a thread that has lost its processor may have to wait for it.
+const SLICE: Duration = Duration::from_millis(4);
 
 /// How a session's senders behave.
 #[derive(Debug, Default)]
@@ -45,14 +72,73 @@ pub(super) struct Burst {
     active: bool,
     /// Ticks since the last one that found something written.
     idle_ticks: u32,
+    /// How many of them end the burst.
+    patience: u32,
     /// Sends in a row that were each written at once.
     eager: u32,
-    last: Option<Instant>,
+    last: Option<Written>,
+}
+
+impl Burst {
+    /// Messages gather from now on, of a sender that paused for so long between the last two.
+    fn begin(&mut self, pause: Duration) {
+        self.gathering = true;
+        let ticks = pause.saturating_mul(PAUSES_TO_END).as_micros() / TICK.as_micros();
+        self.patience = u32::try_from(ticks).unwrap_or(u32::MAX).min(MOST_IDLE_TICKS);
+    }
+
+    /// Tells, at a tick that is counted hereby, whether the burst is over.
+    fn has_rested(&mut self) -> bool {
+        self.count_tick() > self.patience
+    }
+
+    /// Returns how many ticks ago, this one included, something was written.
+    fn count_tick(&mut self) -> u32 {
+        self.idle_ticks = if std::mem::take(&mut self.active) {
+            0
+        } else {
+            self.idle_ticks + 1
+        };
+        self.idle_ticks
+    }
+}
+
+/// When a sender had written something.
+#[derive(Clone, Copy, Debug)]
+struct Written {
+    at: Instant,
+    /// How long its thread had been writing until then, of all its life.
+    writing: Duration,
+}
+
+impl Written {
+    fn now() -> Self {
+        Self {
+            at: Instant::now(),
+            writing: WRITING.get(),
+        }
+    }
+
+    /// Returns the pause until the next send to the same peer, if that follows in a row.
+    fn pause_in_row(self, next: Self) -> Option<Duration> {
+        let pause = next.at.saturating_duration_since(self.at);
+        // Between two threads that send in turn this means nothing, but it does not happen often in a row.
+        let elsewhere = next.writing.saturating_sub(self.writing);
+        let interrupted = if elsewhere < LONG_ROUND {
+            Duration::ZERO
+        } else {
+            SLICE
+        };
+        let most = IN_A_ROW + elsewhere / SHARE_BESIDE_WRITES + interrupted;
+        (pause.saturating_sub(elsewhere) < most).then_some(pause)
+    }
 }
 
 thread_local! {
     /// The batch that this thread encodes into: no idle connection needs one of its own.
     static BATCH: RefCell<Batch> = RefCell::new(Batch::new());
+    /// The time that this thread has spent to write single messages.
+    static WRITING: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
 impl Session {
@@ -65,68 +151,80 @@ impl Session {
         if state.burst.gathering {
             return self.flush(state, after);
         }
-        let in_a_row = state.burst.last.is_some_and(|last| last.elapsed() < IN_A_ROW);
-        state.burst.eager = if in_a_row { state.burst.eager + 1 } else { 0 };
-        if state.burst.eager >= EAGER_SENDS {
-            self.begin_gathering(state);
+        let begin = Written::now();
+        let pause = state.burst.last.and_then(|last| last.pause_in_row(begin));
+        state.burst.eager = pause.map_or(0, |_| state.burst.eager + 1);
+        if let Some(pause) = pause
+            && state.burst.eager >= EAGER_SENDS
+        {
+            self.begin_gathering(state, pause);
         }
         self.flush(state, after)?;
-        state.burst.last = Some(Instant::now());
+        let at = Instant::now();
+        let writing = begin.writing + at.saturating_duration_since(begin.at);
+        WRITING.set(writing);
+        state.burst.last = Some(Written { at, writing });
         Ok(())
     }
 
-    /// Writes what was gathered, for a thread that is about to block.
-    pub(in super::super) fn flush_gathered(&self) {
-        self.publish();
-        self.run(|state, after| self.flush(state, after));
+    /// Has the sockets of these sessions put what they have staged into the pipes, and writes it.
+    pub(in super::super) fn flush_gathered<'a>(sessions: impl Iterator<Item = &'a Arc<Self>> + Clone) {
+        Self::publish(sessions.clone());
+        for session in sessions {
+            session.run(|state, after| session.flush(state, after));
+        }
     }
 
-    /// Looks after a burst: one whose sender has written by itself since the last tick is left alone, one that has
-    /// paused is written, and one in which nothing came is over: returns false.
-    pub(in super::super) fn tick(&self) -> bool {
-        if self.count_tick() < IDLE_TICKS {
-            return true;
-        }
-        self.flush_gathered();
-        if self.count_tick() == 0 {
-            return true;
-        }
+    /// Takes note of a tick; tells whether the sender has paused. One that has written by itself lately has not.
+    pub(in super::super) fn has_paused(&self) -> bool {
+        self.state.lock().burst.count_tick() >= IDLE_TICKS
+    }
+
+    /// Tells, after what had been gathered was written, whether that was nothing, and has been for long enough; or whether
+    /// the connection is closed.
+    pub(in super::super) fn has_rested(&self) -> bool {
+        self.is_ended() || self.state.lock().burst.has_rested()
+    }
+
+    /// The burst is over: from now on each message is written at once.
+    pub(in super::super) fn end_gathering(self: &Arc<Self>) {
         self.run(|state, after| {
             state.burst = Burst::default();
             self.set_sleep(state, WakeReader::OnPush);
             self.flush(state, after)
         });
         // The socket may have staged more, believing that the burst lasts.
-        self.publish();
-        false
+        Self::publish([self].into_iter());
     }
 
-    /// Returns how many ticks ago, this one included, something was written.
-    fn count_tick(&self) -> u32 {
-        let burst = &mut self.state.lock().burst;
-        burst.idle_ticks = if std::mem::take(&mut burst.active) {
-            0
-        } else {
-            burst.idle_ticks + 1
-        };
-        burst.idle_ticks
-    }
-
-    /// Has the socket put what it has staged into the pipe.
-    fn publish(&self) {
-        let pipe = self.state.lock().link.as_ref().map(|link| link.pipe);
-        if let Some(pipe) = pipe {
-            self.config.hooks.publish(pipe);
+    /// Has the sockets of these sessions put what they have staged into the pipes. Neighbours of one socket go together:
+    /// were it locked for each of a thousand, a busy sender would let this thread wait as often.
+    fn publish<'a>(sessions: impl Iterator<Item = &'a Arc<Self>>) {
+        let mut sessions = sessions.peekable();
+        let mut pipes = SmallVec::<[usize; 8]>::new();
+        while let Some(session) = sessions.next() {
+            pipes.extend(session.state.lock().link.as_ref().map(|link| link.pipe));
+            let hooks = &session.config.hooks;
+            if sessions
+                .peek()
+                .is_none_or(|next| !Arc::ptr_eq(&next.config.hooks, hooks))
+            {
+                hooks.publish(&pipes);
+                pipes.clear();
+            }
         }
     }
 
-    fn begin_gathering(&self, state: &mut State) {
+    fn begin_gathering(&self, state: &mut State, pause: Duration) {
         let Some(myself) = self.myself.upgrade() else {
             return;
         };
-        state.burst.gathering = true;
-        self.set_sleep(state, WakeReader::AtBytes(GATHERED_BYTES));
-        if self.reactor.gathering.add(myself) {
+        state.burst.begin(pause);
+        let bursts = self.reactor.gathering.add(myself);
+        let share = GATHERED_IN_ALL / bursts.max(1) as u64;
+        let bytes = share.clamp(GATHERED_LEAST, GATHERED_BYTES);
+        self.set_sleep(state, WakeReader::AtBytes(bytes));
+        if bursts == 1 {
             self.reactor.driver.set_bursting(true);
         }
     }
@@ -246,7 +344,7 @@ impl Session {
             let mut count = 0;
             if state.connection.passes_packed(batch) {
                 let room = BATCH_BYTES - batch.len();
-                count = link.end.pop_run(room, |run| batch.put(run), &mut after.wakes);
+                count = link.end.pop_run(room, |run| batch.put_run(run), &mut after.wakes);
             }
             if count == 0 {
                 let Some(message) = link.end.pop(&mut after.wakes) else {
@@ -301,5 +399,60 @@ impl Session {
         } else {
             self.reactor.remove_errand();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MICRO: Duration = Duration::from_micros(1);
+
+    /// The pause of a sender that spent so long writing to others before it came back.
+    fn pause(elsewhere: Duration, beside: Duration) -> Option<Duration> {
+        let writing = Duration::from_secs(7);
+        let last = Written {
+            at: Instant::now(),
+            writing,
+        };
+        last.pause_in_row(Written {
+            at: last.at + elsewhere + beside,
+            writing: writing + elsewhere,
+        })
+    }
+
+    #[test]
+    fn a_sender_with_one_peer_is_in_a_row_if_it_hardly_pauses() {
+        assert_eq!(pause(Duration::ZERO, 4 * MICRO), Some(4 * MICRO));
+        assert_eq!(pause(Duration::ZERO, 6 * MICRO), None);
+    }
+
+    #[test]
+    fn a_sender_with_a_thousand_peers_is_in_a_row_though_each_waits_for_its_turn() {
+        assert_eq!(pause(400 * MICRO, 80 * MICRO), Some(480 * MICRO));
+        assert_eq!(pause(4000 * MICRO, 300 * MICRO), Some(4300 * MICRO));
+    }
+
+    #[test]
+    fn a_round_that_was_interrupted_is_still_in_a_row() {
+        assert_eq!(pause(2000 * MICRO, 3000 * MICRO), Some(5000 * MICRO));
+        assert_eq!(pause(2000 * MICRO, 5000 * MICRO), None);
+    }
+
+    #[test]
+    fn a_sender_that_does_more_than_write_is_not_in_a_row() {
+        assert_eq!(pause(36 * MICRO, 44 * MICRO), None);
+    }
+
+    #[test]
+    fn a_burst_to_many_peers_outlasts_the_pause_between_two_rounds_of_them() {
+        let ticks_to_end = |pause| {
+            let mut burst = Burst::default();
+            burst.begin(pause);
+            (1..).find(|_| burst.has_rested())
+        };
+        assert_eq!(ticks_to_end(MICRO), Some(1));
+        assert_eq!(ticks_to_end(40 * TICK), Some(81));
+        assert_eq!(ticks_to_end(Duration::MAX / 2), Some(MOST_IDLE_TICKS + 1));
     }
 }

@@ -43,6 +43,9 @@ struct AwaitWelcome;
 
 impl Stage for AwaitWelcome {
     fn handle_command(self: Box<Self>, body: &[u8], config: &Config) -> Result<Turn, Denied> {
+        if let Some(reason) = misspelt_error(body) {
+            return Err(Denied::refused(reason));
+        }
         let data = expect(WELCOME, body, "a command other than WELCOME after HELLO")?;
         if !data.is_empty() {
             return Err(DisconnectReason::Malformed("a WELCOME with something behind it").into());
@@ -131,6 +134,15 @@ fn expect<'a>(name: &[u8], body: &'a [u8], otherwise: &'static str) -> Result<&'
         Command::Unknown { name: theirs, data } if theirs == name => Ok(data),
         Command::Error(reason) => Err(Denied::refused(reason)),
         _ => Err(DisconnectReason::Malformed(otherwise).into()),
+    }
+}
+
+/// Returns the reason in an ERROR as PLAIN servers of libzmq send it: `"\x05ERROR"` in C begins with the character `\x5E`,
+/// for E is a hexadecimal digit.
+fn misspelt_error(body: &[u8]) -> Option<&[u8]> {
+    match split_counted(body.strip_prefix(b"^RROR")?) {
+        Some((reason, [])) => Some(reason),
+        _ => None,
     }
 }
 

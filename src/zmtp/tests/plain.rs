@@ -189,6 +189,16 @@ fn to_a_client() -> Vec<Script> {
         after("a message at once", &[&[0, 0]], Close(MESSAGE)),
         after("a message after WELCOME", &[&welcome, &[0, 0]], Close(MESSAGE)),
         after("ERROR", &[&refusal], Close(REFUSED)),
+        after(
+            "ERROR as libzmq spells it",
+            &[&frame(super::frame::COMMAND, b"^RROR\x03400")],
+            Close(REFUSED),
+        ),
+        after(
+            "the same with a wrong length",
+            &[&frame(super::frame::COMMAND, b"^RROR\x04400")],
+            Close("malformed input: a truncated command name"),
+        ),
         after("ERROR after WELCOME", &[&welcome, &refusal], Close(REFUSED)),
         after(
             "an ERROR with a wrong length",

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use zmq::{Context, Socket, SocketEvent, SocketType};
 
-use crate::LONG;
+use crate::{Guard, LONG};
 
 /// A socket of libzmq. Dropping it closes it and its context: when that returns, its connections and ports are free.
 pub struct Classic {
@@ -13,6 +13,7 @@ pub struct Classic {
     // and the context waits for the socket, which lingers.
     socket: Socket,
     witness: OnceCell<Witness>,
+    guard: Option<Guard>,
     context: Context,
 }
 
@@ -39,8 +40,17 @@ impl Classic {
         Self {
             socket,
             witness: OnceCell::new(),
+            guard: None,
             context,
         }
+    }
+
+    /// Makes a socket that asks its peers for a name and a password, with a [`Guard`] who decides.
+    #[must_use]
+    pub fn guarded(kind: SocketType) -> Self {
+        let mut classic = Self::with(kind, |socket| socket.set_plain_server(true));
+        classic.guard = Some(Guard::of(&classic.context));
+        classic
     }
 
     /// Makes a socket with the options that all tests share.

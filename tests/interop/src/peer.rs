@@ -340,7 +340,7 @@ macro_rules! plugs {
     )*};
 }
 
-plugs! { Push Pull Req Rep Dealer Router Pair Pub XPub Sub XSub }
+plugs! { Req Rep Dealer Router Pair Pub XPub Sub XSub Push Pull }
 
 /// A socket of ours as a peer.
 macro_rules! peers {

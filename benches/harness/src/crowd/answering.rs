@@ -3,17 +3,21 @@
 use aqueduct::{Dealer, Router};
 
 use super::{Crowd, Findings, PATIENCE, SIZE, Sums, number};
-use crate::arguments::Arguments;
 use crate::child::{Child, wait_for_parent};
-use crate::report::thousands;
-use crate::{Outcome, clock, heap, idle};
+use crate::{Outcome, heap, idle};
+use aqueduct_bench_shared::arguments::Arguments;
+use aqueduct_bench_shared::clock;
+use aqueduct_bench_shared::figures::thousands;
 
 /// Questions of each DEALER in a round.
 const QUESTIONS: usize = 20;
 
-/// The process with the one socket.
-pub(super) fn run(count: usize, rounds: usize) -> Outcome<String> {
+/// The process with the one socket: prints what there is to tell.
+pub(crate) fn router(mut arguments: Arguments) -> Outcome<()> {
+    let count: usize = arguments.parse()?;
+    let rounds: usize = arguments.parse()?;
     idle::allow_files(count as u64)?;
+    heap::start_counting();
     let router = Router::new();
     let endpoint = router.bind("tcp://127.0.0.1:0")?.to_string();
     let mut crowd = Child::start(&["dealers", &count.to_string(), &endpoint, &rounds.to_string()])?;
@@ -49,12 +53,13 @@ pub(super) fn run(count: usize, rounds: usize) -> Outcome<String> {
         near,
         far,
     };
-    Ok(format!(
+    println!(
         "1 ROUTER and {} DEALERs over tcp, {rounds} rounds of {QUESTIONS} questions of {SIZE} bytes from each, one after \
          the other, and as many answers: {}",
         thousands(count as f64),
         findings.describe()?
-    ))
+    );
+    Ok(())
 }
 
 /// The other process: says after each round when its last answer had come.

@@ -1,6 +1,6 @@
 //! Crowds: one PUB with a thousand SUBs, then one ROUTER with five thousand DEALERs, with every message accounted for.
 //!
-//! The many sockets are in one other process, in one context with one I/O thread, and one thread of the application waits
+//! The one socket has a process to itself. The many are in another, in one context with one I/O thread, and one thread of the application waits
 //! for all of them with a poller. No queue is given more than it holds, so nothing may be lost: each message that comes is
 //! checked to be the one that is due, and at the end the counters of both processes have to add up.
 
@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use aqueduct::{Interest, PollError, Pollable, Poller, ReadyList, SocketStats};
 
-use crate::arguments::Arguments;
+use crate::Outcome;
 use crate::child::Child;
-use crate::report::{Spread, thousands};
-use crate::{Outcome, heap, report};
+use aqueduct_bench_shared::arguments::Arguments;
+use aqueduct_bench_shared::figures::{self, Spread, thousands};
 
-pub(crate) use answering::dealers;
-pub(crate) use publishing::subscribers;
+pub(crate) use answering::{dealers, router};
+pub(crate) use publishing::{publisher, subscribers};
 
 /// The bodies, in both parts.
 const SIZE: usize = 64;
@@ -28,26 +28,26 @@ const QUEUE: usize = 1000;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
-    let subscribers = arguments.option("--subscribers", 1000)?;
-    let dealers = arguments.option("--dealers", 5000)?;
+    let subscribers: usize = arguments.option("--subscribers", 1000)?;
+    let dealers: usize = arguments.option("--dealers", 5000)?;
     let rounds: usize = arguments.option("--rounds", 5)?;
     let write = arguments.flag("--write");
-    arguments.finish()?;
+    arguments.finish(crate::USAGE)?;
     if subscribers == 0 || dealers == 0 || rounds == 0 {
         return Err("there is no crowd of none".into());
     }
     if write && rounds < 5 {
         return Err("figures to keep come from 5 rounds or more".into());
     }
-    heap::start_counting();
-    let text = [
-        publishing::run(subscribers, rounds)?,
-        answering::run(dealers, rounds)?,
-    ]
-    .join("\n\n");
+    let mut texts = Vec::new();
+    for (part, count) in [("publisher", subscribers), ("router", dealers)] {
+        let worker = Child::start(&[part, &count.to_string(), &rounds.to_string()])?;
+        texts.push(worker.line(PATIENCE)?);
+    }
+    let text = texts.join("\n\n");
     println!("{text}");
     if write {
-        report::write("docs/BENCHMARKS.md", "crowd", &text)?;
+        figures::write("docs/BENCHMARKS.md", "crowd", &text)?;
     }
     Ok(())
 }

@@ -3,15 +3,19 @@
 use aqueduct::{Pub, Sub, TryRecvError};
 
 use super::{Crowd, Findings, PATIENCE, QUEUE, SIZE, Sums, number};
-use crate::arguments::Arguments;
 use crate::child::{Child, wait_for_parent};
-use crate::payload::{Checker, Payload};
-use crate::report::thousands;
-use crate::{Outcome, clock, heap, idle};
+use crate::{Outcome, heap, idle};
+use aqueduct_bench_shared::arguments::Arguments;
+use aqueduct_bench_shared::clock;
+use aqueduct_bench_shared::figures::thousands;
+use aqueduct_bench_shared::payload::{Checker, Payload};
 
-/// The process with the one socket.
-pub(super) fn run(count: usize, rounds: usize) -> Outcome<String> {
+/// The process with the one socket: prints what there is to tell.
+pub(crate) fn publisher(mut arguments: Arguments) -> Outcome<()> {
+    let count: usize = arguments.parse()?;
+    let rounds: usize = arguments.parse()?;
     idle::allow_files(count as u64)?;
+    heap::start_counting();
     let publisher = Pub::builder().send_hwm(QUEUE).build();
     let endpoint = publisher.bind("tcp://127.0.0.1:0")?.to_string();
     let mut crowd = Child::start(&["subscribers", &count.to_string(), &endpoint, &rounds.to_string()])?;
@@ -23,7 +27,7 @@ pub(super) fn run(count: usize, rounds: usize) -> Outcome<String> {
     for _ in 0..rounds {
         let start = clock::now();
         for _ in 0..QUEUE {
-            publisher.send(payload.next().bytes())?;
+            publisher.send(payload.next_body().bytes())?;
         }
         let nanos = number(&crowd)? - start;
         rates.push((count * QUEUE) as f64 * 1e9 / nanos as f64);
@@ -39,12 +43,13 @@ pub(super) fn run(count: usize, rounds: usize) -> Outcome<String> {
         near,
         far,
     };
-    Ok(format!(
+    println!(
         "1 PUB and {} SUBs over tcp, {rounds} rounds of {} messages of {SIZE} bytes to all of them: {}",
         thousands(count as f64),
         thousands(QUEUE as f64),
         findings.describe()?
-    ))
+    );
+    Ok(())
 }
 
 /// The other process: says after each round when its last message had come.

@@ -8,34 +8,34 @@ use crate::Outcome;
 const PERIOD: usize = 251;
 
 /// From this size on a body is handed over by reference; below it is copied, as an application would.
-pub(crate) const BY_REFERENCE: usize = 64 * 1024;
+pub const BY_REFERENCE: usize = 64 * 1024;
 
 /// The body that ends a stream: shorter than all others.
 const END: &[u8] = b"E";
 
 /// One body.
-pub(crate) struct Body<'a> {
+pub struct Body<'a> {
     all: &'a Bytes,
     from: usize,
     size: usize,
 }
 
 impl Body<'_> {
-    pub(crate) fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         &self.all[self.from..self.from + self.size]
     }
 
-    pub(crate) fn shared(&self) -> Bytes {
+    pub fn shared(&self) -> Bytes {
         self.all.slice(self.from..self.from + self.size)
     }
 
-    pub(crate) fn is_by_reference(&self) -> bool {
+    pub fn is_by_reference(&self) -> bool {
         self.size >= BY_REFERENCE
     }
 }
 
 /// Makes bodies of one size: windows into one long pattern, each starting one byte later.
-pub(crate) struct Payload {
+pub struct Payload {
     pattern: Bytes,
     end: Bytes,
     size: usize,
@@ -44,7 +44,7 @@ pub(crate) struct Payload {
 }
 
 impl Payload {
-    pub(crate) fn new(size: usize) -> Self {
+    pub fn new(size: usize) -> Self {
         Self {
             pattern: (0..size + PERIOD).map(pattern).collect(),
             end: Bytes::from_static(END),
@@ -55,7 +55,7 @@ impl Payload {
     }
 
     #[inline]
-    pub(crate) fn next(&mut self) -> Body<'_> {
+    pub fn next_body(&mut self) -> Body<'_> {
         let from = self.next;
         self.next = if from + 1 == PERIOD { 0 } else { from + 1 };
         self.sent += 1;
@@ -66,7 +66,7 @@ impl Payload {
         }
     }
 
-    pub(crate) fn end(&self) -> Body<'_> {
+    pub fn end(&self) -> Body<'_> {
         Body {
             all: &self.end,
             from: 0,
@@ -75,20 +75,20 @@ impl Payload {
     }
 
     /// How many bodies were made, the end not counted.
-    pub(crate) fn sent(&self) -> u64 {
+    pub fn sent(&self) -> u64 {
         self.sent
     }
 }
 
 /// Checks bodies as they come: the length of each, its first byte and its last, which give its place in the sequence.
-pub(crate) struct Checker {
+pub struct Checker {
     size: usize,
     next: usize,
     received: u64,
 }
 
 impl Checker {
-    pub(crate) fn new(size: usize) -> Self {
+    pub fn new(size: usize) -> Self {
         Self {
             size,
             next: 0,
@@ -98,7 +98,7 @@ impl Checker {
 
     /// Checks the next body. Tells whether it is the end.
     #[inline]
-    pub(crate) fn check(&mut self, body: &[u8]) -> Outcome<bool> {
+    pub fn check(&mut self, body: &[u8]) -> Outcome<bool> {
         let last = (self.next + self.size - 1) % PERIOD;
         let good = body.len() == self.size
             && body.first() == Some(&pattern(self.next))
@@ -111,7 +111,7 @@ impl Checker {
         Ok(false)
     }
 
-    pub(crate) fn received(&self) -> u64 {
+    pub fn received(&self) -> u64 {
         self.received
     }
 

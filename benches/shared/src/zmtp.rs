@@ -10,11 +10,11 @@ const LONG: u8 = 2;
 const COMMAND: u8 = 4;
 
 /// The longest header.
-pub(crate) const MAX_HEADER: usize = 9;
+pub const MAX_HEADER: usize = 9;
 
 /// Appends the header of a one-frame message.
 #[inline]
-pub(crate) fn put_header(len: usize, out: &mut Vec<u8>) {
+pub fn put_header(len: usize, out: &mut Vec<u8>) {
     if let Ok(short) = u8::try_from(len) {
         out.extend_from_slice(&[SHORT, short]);
     } else {
@@ -25,7 +25,7 @@ pub(crate) fn put_header(len: usize, out: &mut Vec<u8>) {
 
 /// Returns the lengths of the header and of the body, once the header is complete.
 #[inline]
-pub(crate) fn parse_header(input: &[u8]) -> Option<(usize, usize)> {
+pub fn parse_header(input: &[u8]) -> Option<(usize, usize)> {
     match input {
         [SHORT | COMMAND, len, ..] => Some((2, usize::from(*len))),
         [_, rest @ ..] => {
@@ -37,14 +37,21 @@ pub(crate) fn parse_header(input: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// Connects and shakes hands as a PUSH socket does.
-pub(crate) fn connect_push(address: SocketAddr) -> Outcome<TcpStream> {
+pub fn connect_push(address: SocketAddr) -> Outcome<TcpStream> {
+    connect(address, "PUSH")
+}
+
+/// Connects and shakes hands as a socket of this type does.
+pub fn connect(address: SocketAddr, socket_type: &str) -> Outcome<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     let mut greeting = [0; 64];
     greeting[..16].copy_from_slice(b"\xff\0\0\0\0\0\0\0\0\x7f\x03\x01NULL");
-    let ready = b"\x05READY\x0bSocket-Type\0\0\0\x04PUSH";
+    let mut ready = b"\x05READY\x0bSocket-Type".to_vec();
+    ready.extend_from_slice(&u32::try_from(socket_type.len())?.to_be_bytes());
+    ready.extend_from_slice(socket_type.as_bytes());
     let mut opening = greeting.to_vec();
     opening.extend_from_slice(&[COMMAND, u8::try_from(ready.len())?]);
-    opening.extend_from_slice(ready);
+    opening.extend_from_slice(&ready);
     stream.write_all(&opening)?;
     stream.read_exact(&mut greeting)?;
     let mut header = [0; 2];
@@ -61,7 +68,7 @@ pub(crate) fn connect_push(address: SocketAddr) -> Outcome<TcpStream> {
 }
 
 /// Finds the address in an endpoint.
-pub(crate) fn tcp_address(endpoint: &str) -> Outcome<SocketAddr> {
+pub fn tcp_address(endpoint: &str) -> Outcome<SocketAddr> {
     let address = endpoint.strip_prefix("tcp://").ok_or("not a tcp endpoint")?;
     Ok(address.parse()?)
 }

@@ -3,12 +3,12 @@
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// Nanoseconds since some moment that is the same for every process, so that a time may begin in one and end in another.
-pub(crate) fn now() -> u64 {
+pub fn now() -> u64 {
     nanoseconds(clock_gettime(ClockId::Monotonic))
 }
 
 /// Nanoseconds of CPU time that all threads of this process have used, in the kernel and outside.
-pub(crate) fn cpu() -> u64 {
+pub fn cpu() -> u64 {
     nanoseconds(clock_gettime(ClockId::ProcessCPUTime))
 }
 

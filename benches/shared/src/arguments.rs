@@ -6,33 +6,33 @@ use std::str::FromStr;
 use crate::Outcome;
 
 /// What is left of the command line.
-pub(crate) struct Arguments(VecDeque<String>);
+pub struct Arguments(VecDeque<String>);
 
 impl Arguments {
-    pub(crate) fn new(words: impl Iterator<Item = String>) -> Self {
+    pub fn new(words: impl Iterator<Item = String>) -> Self {
         Self(words.collect())
     }
 
     /// Takes the first word.
-    pub(crate) fn word(&mut self) -> Option<String> {
+    pub fn word(&mut self) -> Option<String> {
         self.0.pop_front()
     }
 
     /// Takes the first word and parses it.
-    pub(crate) fn parse<T: FromStr>(&mut self) -> Outcome<T> {
+    pub fn parse<T: FromStr>(&mut self) -> Outcome<T> {
         let word = self.word().ok_or("a word is missing")?;
         word.parse().map_err(|_| format!("{word}: not understood").into())
     }
 
     /// Takes a flag out, wherever it stands.
-    pub(crate) fn flag(&mut self, name: &str) -> bool {
+    pub fn flag(&mut self, name: &str) -> bool {
         let before = self.0.len();
         self.0.retain(|word| word != name);
         self.0.len() < before
     }
 
     /// Takes an option with its value out, wherever it stands.
-    pub(crate) fn option<T: FromStr>(&mut self, name: &str, default: T) -> Outcome<T> {
+    pub fn option<T: FromStr>(&mut self, name: &str, default: T) -> Outcome<T> {
         let Some(at) = self.0.iter().position(|word| word == name) else {
             return Ok(default);
         };
@@ -44,10 +44,10 @@ impl Arguments {
     }
 
     /// Refuses what nobody took.
-    pub(crate) fn finish(self) -> Outcome<()> {
+    pub fn finish(self, usage: &str) -> Outcome<()> {
         match self.0.front() {
             None => Ok(()),
-            Some(word) => Err(format!("{word}: not understood\n{}", crate::USAGE).into()),
+            Some(word) => Err(format!("{word}: not understood\n{usage}").into()),
         }
     }
 }

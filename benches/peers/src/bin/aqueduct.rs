@@ -1,0 +1,276 @@
+//! This library, with blocking calls or with futures, on executors that run its connections.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use aqueduct::{Context, Dealer, Message, Pub, Pull, Push, Rep, Req, Router, SlowPolicy, Sub};
+use aqueduct_peers::executor::{Smol, Threads, Tokio};
+use aqueduct_peers::{Executor, HWM, Kind, Library, Outcome, Socket, Task, no_such_mode, program, run};
+use bytes::Bytes;
+
+fn main() -> ExitCode {
+    program(|mode, task| match mode {
+        "blocking" => run(&Threads, || Ok(Blocking), task),
+        "tokio" => run(&Tokio::current_thread()?, drive_on_tokio, task),
+        "smol" => {
+            let executor = Smol::default();
+            let tasks = executor.tasks();
+            run(&executor, || drive_on_smol(&tasks), task)
+        }
+        "own" => run(&Own::default(), || Ok(Async), task),
+        _ => no_such_mode(mode),
+    })
+}
+
+/// Has the executor run the connections, too.
+fn drive_on_tokio() -> Outcome<Async> {
+    tokio::spawn(Context::default().driver()?.on_tokio());
+    Ok(Async)
+}
+
+fn drive_on_smol(tasks: &smol::Executor<'static>) -> Outcome<Async> {
+    tasks.spawn(Context::default().driver()?.on_async_io()).detach();
+    Ok(Async)
+}
+
+/// An executor of tasks in the library's own, which runs the connections.
+#[derive(Default)]
+struct Own(Arc<smol::Executor<'static>>);
+
+impl Executor for Own {
+    fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        aqueduct::block_on(self.0.run(future))
+    }
+
+    fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> impl Future<Output = Outcome<T>> {
+        let task = self.0.spawn(future);
+        async { Ok(task.await) }
+    }
+}
+
+struct Blocking;
+
+struct Async;
+
+/// A socket of any kind, used with blocking calls.
+struct BlockingSocket(Any);
+
+/// A socket of any kind, used with futures.
+struct AsyncSocket(Any);
+
+enum Any {
+    Push(Push),
+    Pull(Pull),
+    Req(Req),
+    Rep(Rep),
+    Pub(Pub),
+    Sub(Sub),
+    Dealer(Dealer),
+    Router(Router),
+}
+
+/// Makes a socket with the options that all libraries get.
+macro_rules! build {
+    ($kind:ident) => {
+        $kind::builder().send_hwm(HWM.into()).recv_hwm(HWM.into()).build()
+    };
+}
+
+fn bind(kind: Kind, task: &Task) -> Outcome<Any> {
+    let endpoint = task.endpoint.as_str();
+    let (socket, bound) = match kind {
+        Kind::Pull => {
+            let socket = build!(Pull);
+            let bound = socket.bind(endpoint)?;
+            (Any::Pull(socket), bound)
+        }
+        Kind::Rep => {
+            let socket = build!(Rep);
+            let bound = socket.bind(endpoint)?;
+            (Any::Rep(socket), bound)
+        }
+        Kind::Router => {
+            let socket = build!(Router);
+            let bound = socket.bind(endpoint)?;
+            (Any::Router(socket), bound)
+        }
+        _ => {
+            let socket = Pub::builder()
+                .send_hwm(HWM.into())
+                .slow_subscribers(SlowPolicy::Block)
+                .build();
+            let bound = socket.bind(endpoint)?;
+            (Any::Pub(socket), bound)
+        }
+    };
+    task.announce(&bound.to_string());
+    Ok(socket)
+}
+
+fn connect(kind: Kind, task: &Task) -> Outcome<Any> {
+    let endpoint = task.endpoint.as_str();
+    Ok(match kind {
+        Kind::Req => {
+            let socket = build!(Req);
+            socket.connect(endpoint)?;
+            Any::Req(socket)
+        }
+        Kind::Sub => {
+            let socket = build!(Sub);
+            socket.connect(endpoint)?;
+            socket.subscribe("")?;
+            Any::Sub(socket)
+        }
+        Kind::Dealer => {
+            let socket = build!(Dealer);
+            socket.connect(endpoint)?;
+            Any::Dealer(socket)
+        }
+        _ => {
+            let socket = build!(Push);
+            socket.connect(endpoint)?;
+            Any::Push(socket)
+        }
+    })
+}
+
+impl Library for Blocking {
+    type Socket = BlockingSocket;
+
+    async fn bind(&self, kind: Kind, task: &Task) -> Outcome<BlockingSocket> {
+        bind(kind, task).map(BlockingSocket)
+    }
+
+    async fn connect(&self, kind: Kind, task: &Task) -> Outcome<BlockingSocket> {
+        connect(kind, task).map(BlockingSocket)
+    }
+}
+
+impl Library for Async {
+    type Socket = AsyncSocket;
+
+    async fn bind(&self, kind: Kind, task: &Task) -> Outcome<AsyncSocket> {
+        bind(kind, task).map(AsyncSocket)
+    }
+
+    async fn connect(&self, kind: Kind, task: &Task) -> Outcome<AsyncSocket> {
+        connect(kind, task).map(AsyncSocket)
+    }
+}
+
+impl Socket for BlockingSocket {
+    #[inline]
+    async fn send(&mut self, body: &[u8]) -> Outcome<()> {
+        match &self.0 {
+            Any::Push(socket) => socket.send(body)?,
+            Any::Pub(socket) => socket.send(body)?,
+            Any::Req(socket) => socket.send(body)?,
+            Any::Dealer(socket) => socket.send(body)?,
+            _ => return unasked(),
+        }
+        Ok(())
+    }
+
+    async fn send_shared(&mut self, body: Bytes) -> Outcome<()> {
+        let Any::Push(socket) = &self.0 else {
+            return unasked();
+        };
+        Ok(socket.send(body)?)
+    }
+
+    #[inline]
+    async fn recv<T: Send>(&mut self, look: impl FnOnce(&[u8]) -> T + Send) -> Outcome<T> {
+        let message = match &self.0 {
+            Any::Pull(socket) => socket.recv()?,
+            Any::Sub(socket) => socket.recv()?,
+            Any::Req(socket) => socket.recv()?,
+            Any::Dealer(socket) => socket.recv()?,
+            _ => return unasked(),
+        };
+        Ok(look(body(&message)?))
+    }
+
+    #[inline]
+    async fn echo<T: Send>(&mut self, look: impl FnOnce(&[u8]) -> T + Send) -> Outcome<T> {
+        match &self.0 {
+            Any::Rep(socket) => {
+                let (message, reply) = socket.recv()?;
+                let looked = look(body(&message)?);
+                reply.send(message)?;
+                Ok(looked)
+            }
+            Any::Router(socket) => {
+                let (peer, message) = socket.recv()?;
+                let looked = look(body(&message)?);
+                socket.send(&peer, message)?;
+                Ok(looked)
+            }
+            _ => unasked(),
+        }
+    }
+}
+
+impl Socket for AsyncSocket {
+    #[inline]
+    async fn send(&mut self, body: &[u8]) -> Outcome<()> {
+        match &self.0 {
+            Any::Push(socket) => socket.send_async(body).await?,
+            Any::Pub(socket) => socket.send_async(body).await?,
+            Any::Req(socket) => socket.send_async(body).await?,
+            Any::Dealer(socket) => socket.send_async(body).await?,
+            _ => return unasked(),
+        }
+        Ok(())
+    }
+
+    async fn send_shared(&mut self, body: Bytes) -> Outcome<()> {
+        let Any::Push(socket) = &self.0 else {
+            return unasked();
+        };
+        Ok(socket.send_async(body).await?)
+    }
+
+    #[inline]
+    async fn recv<T: Send>(&mut self, look: impl FnOnce(&[u8]) -> T + Send) -> Outcome<T> {
+        let message = match &self.0 {
+            Any::Pull(socket) => socket.recv_async().await?,
+            Any::Sub(socket) => socket.recv_async().await?,
+            Any::Req(socket) => socket.recv_async().await?,
+            Any::Dealer(socket) => socket.recv_async().await?,
+            _ => return unasked(),
+        };
+        Ok(look(body(&message)?))
+    }
+
+    #[inline]
+    async fn echo<T: Send>(&mut self, look: impl FnOnce(&[u8]) -> T + Send) -> Outcome<T> {
+        match &self.0 {
+            Any::Rep(socket) => {
+                let (message, reply) = socket.recv_async().await?;
+                let looked = look(body(&message)?);
+                reply.send_async(message).await?;
+                Ok(looked)
+            }
+            Any::Router(socket) => {
+                let (peer, message) = socket.recv_async().await?;
+                let looked = look(body(&message)?);
+                socket.send_async(&peer, message).await?;
+                Ok(looked)
+            }
+            _ => unasked(),
+        }
+    }
+}
+
+#[inline]
+fn body(message: &Message) -> Outcome<&[u8]> {
+    Ok(message.as_single().ok_or("a message of many frames")?)
+}
+
+#[cold]
+fn unasked<T>() -> Outcome<T> {
+    Err("this kind of socket cannot do that".into())
+}

@@ -1,0 +1,127 @@
+//! Medians with their bounds, numbers for people, and the way of tables into documents.
+
+use std::path::{Path, PathBuf};
+
+use crate::Outcome;
+
+/// The middle of some numbers, and their bounds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    pub median: f64,
+    pub min: f64,
+    pub max: f64,
+}
+
+impl Spread {
+    /// Of no numbers there is none.
+    pub fn of(numbers: impl Iterator<Item = f64>) -> Option<Self> {
+        let mut numbers: Vec<f64> = numbers.collect();
+        numbers.sort_by(f64::total_cmp);
+        let (min, max) = (*numbers.first()?, *numbers.last()?);
+        let (below, above) = (numbers[(numbers.len() - 1) / 2], numbers[numbers.len() / 2]);
+        Some(Self {
+            median: f64::midpoint(below, above),
+            min,
+            max,
+        })
+    }
+
+    /// Shows all three.
+    pub fn show(self, number: impl Fn(f64) -> String) -> String {
+        format!(
+            "{} ({}–{})",
+            number(self.median),
+            number(self.min),
+            number(self.max)
+        )
+    }
+}
+
+/// Shows a number with its digits in groups of three.
+pub fn thousands(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Says what machine this is.
+#[must_use]
+pub fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let model = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = model
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map_or("unknown processor", |(_, name)| name);
+    let (system, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
+    format!("{cores} cores of {model}, {system} {architecture}")
+}
+
+/// Puts text between the markers of this name in a file, or at its end if there are none.
+pub fn write(file: &str, name: &str, text: &str) -> Outcome<()> {
+    let old = std::fs::read_to_string(in_project(file)).map_err(|error| format!("{file}: {error}"))?;
+    write_file(file, &replace_block(&old, name, text))
+}
+
+/// Writes a file of the project that is all figures.
+pub fn write_file(file: &str, text: &str) -> Outcome<()> {
+    std::fs::write(in_project(file), text).map_err(|error| format!("{file}: {error}"))?;
+    eprintln!("{file}: figures written");
+    Ok(())
+}
+
+fn in_project(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file)
+}
+
+fn replace_block(old: &str, name: &str, text: &str) -> String {
+    let (begin, end) = (format!("<!-- {name}:begin -->"), format!("<!-- {name}:end -->"));
+    let block = format!("{begin}\n\n{text}\n\n{end}");
+    let parts = old
+        .split_once(&begin)
+        .and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
+    match parts {
+        Some((before, after)) => format!("{before}{block}{after}"),
+        None => format!("{}\n\n{block}\n", old.trim_end()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_of_an_even_number_is_between() {
+        let spread = Spread::of([4.0, 1.0, 2.0, 3.0].into_iter());
+        assert_eq!(
+            spread,
+            Some(Spread {
+                median: 2.5,
+                min: 1.0,
+                max: 4.0
+            })
+        );
+    }
+
+    #[test]
+    fn digits_come_in_groups() {
+        assert_eq!(
+            ["7", "999", "1,000", "1,234,567"],
+            [7.0, 999.0, 1e3, 1_234_567.0].map(thousands)
+        );
+    }
+
+    #[test]
+    fn a_block_is_replaced_and_nothing_else() {
+        let once = replace_block("# Title\n", "a", "one");
+        assert_eq!(once, "# Title\n\n<!-- a:begin -->\n\none\n\n<!-- a:end -->\n");
+        let twice = replace_block(&(once.clone() + "rest\n"), "a", "two");
+        assert_eq!(twice, once.replace("one", "two") + "rest\n");
+    }
+}
