@@ -100,6 +100,8 @@
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;
 
+#[cfg(feature = "curve")]
+mod allow_list;
 #[cfg(aqueduct_bench)]
 #[doc(hidden)]
 pub mod bench_internals;
@@ -107,6 +109,8 @@ mod context;
 mod endpoint;
 mod error;
 pub mod guide;
+#[cfg(feature = "curve")]
+mod keys;
 mod message;
 mod monitor;
 mod options;
@@ -125,8 +129,12 @@ mod socket;
 mod stats;
 mod sync;
 mod transport;
+#[cfg(feature = "curve")]
+mod z85;
 mod zmtp;
 
+#[cfg(feature = "curve")]
+pub use allow_list::AllowList;
 #[cfg(unix)]
 pub use context::Driver;
 pub use context::{Context, block_on};
@@ -136,6 +144,8 @@ pub use error::{
     RecvError, ReplyError, ReqRecvError, ReqSendError, RequestError, RouteError, SendError, SendManyError,
     SubscribeError, TryRecvError, TryRouteError, TrySendError, WaitError,
 };
+#[cfg(feature = "curve")]
+pub use keys::{KeyError, KeyPair, PublicKey, SecretKey};
 pub use message::{Frame, INLINE_CAPACITY, Message};
 pub use monitor::Event;
 pub use options::{Keepalive, SlowPolicy, Verbosity};
@@ -183,6 +193,18 @@ pub mod fuzzing {
     /// Nothing that a peer does breaks a connection.
     pub fn connection(data: &[u8]) {
         crate::zmtp::fuzzing::connection(data);
+    }
+
+    /// Nothing that a peer does breaks a connection with CURVE.
+    #[cfg(feature = "curve")]
+    pub fn curve(data: &[u8]) {
+        crate::zmtp::fuzzing::curve(data);
+    }
+
+    /// Text that is read is what would be written.
+    #[cfg(feature = "curve")]
+    pub fn z85(data: &[u8]) {
+        crate::z85::fuzzing(data);
     }
 
     /// Whatever is done with a pipe, it stays a bounded queue and wakes whoever sleeps.

@@ -116,6 +116,8 @@ pub(crate) struct LinkOptions {
     pub(crate) routing_id: RoutingId,
     pub(crate) properties: Vec<(String, Bytes)>,
     pub(crate) mechanism: Mechanism,
+    #[cfg(feature = "curve")]
+    pub(crate) nonce_gaps: bool,
     pub(crate) max_message_size: usize,
     pub(crate) max_message_parts: usize,
     pub(crate) handshake_timeout: Duration,
@@ -180,6 +182,8 @@ impl Default for LinkOptions {
             routing_id: RoutingId::default(),
             properties: Vec::new(),
             mechanism: Mechanism::default(),
+            #[cfg(feature = "curve")]
+            nonce_gaps: false,
             max_message_size: 256 * MIB,
             max_message_parts: 65_536,
             handshake_timeout: Duration::from_secs(10),

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{Endpoint, PropertyError};
+#[cfg(feature = "curve")]
+use crate::{KeyPair, PublicKey};
 
 /// The longest name and the longest password of PLAIN: their lengths travel in one byte.
 const MAX_PLAIN: usize = 255;
@@ -21,6 +23,20 @@ pub(crate) enum Mechanism {
     PlainClient(Login),
     /// PLAIN, and this end asks who is there.
     PlainServer(Arc<dyn Authenticator>),
+    /// CURVE, and this end looks for the owner of a key.
+    #[cfg(feature = "curve")]
+    CurveClient {
+        /// The server's.
+        server: PublicKey,
+        /// This end's own.
+        keys: Arc<KeyPair>,
+    },
+    /// CURVE, and this end is the owner of a key that others look for.
+    #[cfg(feature = "curve")]
+    CurveServer {
+        keys: Arc<KeyPair>,
+        authenticator: Arc<dyn Authenticator>,
+    },
 }
 
 impl Mechanism {
@@ -43,6 +59,8 @@ impl Mechanism {
         match self {
             Self::Null => "NULL",
             Self::PlainClient(_) | Self::PlainServer(_) => "PLAIN",
+            #[cfg(feature = "curve")]
+            Self::CurveClient { .. } | Self::CurveServer { .. } => "CURVE",
         }
     }
 
@@ -50,7 +68,11 @@ impl Mechanism {
     pub(crate) const fn authenticator(&self) -> Option<&Arc<dyn Authenticator>> {
         match self {
             Self::PlainServer(authenticator) => Some(authenticator),
+            #[cfg(feature = "curve")]
+            Self::CurveServer { authenticator, .. } => Some(authenticator),
             Self::Null | Self::PlainClient(_) => None,
+            #[cfg(feature = "curve")]
+            Self::CurveClient { .. } => None,
         }
     }
 }
@@ -82,6 +104,12 @@ pub enum Credentials {
         /// The password.
         password: Bytes,
     },
+    /// CURVE: the key that the peer has proved to be its own.
+    #[cfg(feature = "curve")]
+    Curve {
+        /// The key.
+        public_key: PublicKey,
+    },
 }
 
 impl Credentials {
@@ -93,6 +121,8 @@ impl Credentials {
                 username: shown,
                 password: secret,
             } => same(shown, username.as_ref()) & same(secret, password.as_ref()),
+            #[cfg(feature = "curve")]
+            Self::Curve { .. } => false,
         }
     }
 }
@@ -111,6 +141,8 @@ impl fmt::Debug for Credentials {
                 .debug_struct("Plain")
                 .field("username", username)
                 .finish_non_exhaustive(),
+            #[cfg(feature = "curve")]
+            Self::Curve { public_key } => f.debug_struct("Curve").field("public_key", public_key).finish(),
         }
     }
 }

@@ -14,15 +14,15 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 700;
 
 /// Plain data that every layer may know.
-const VALUES: [&str; 9] = [
-    "message", "queue", "endpoint", "options", "peer", "error", "security", "stats", "monitor",
+const VALUES: [&str; 10] = [
+    "message", "queue", "endpoint", "options", "peer", "error", "keys", "security", "stats", "monitor",
 ];
 
-/// Tools without a layer of their own: stores of buffers, a table, and the locks (std's, or loom's).
-const TOOLS: [&str; 4] = ["pool", "recycle", "slab", "sync"];
+/// Tools without a layer of their own: stores of buffers, a table, the locks (std's, or loom's), and a way to write bytes.
+const TOOLS: [&str; 5] = ["pool", "recycle", "slab", "sync", "z85"];
 
 /// Which module may use which others, beside itself and the values.
-const MAY_USE: [(&str, &[&str]); 19] = [
+const MAY_USE: [(&str, &[&str]); 21] = [
     ("message", &["pool", "recycle"]),
     ("pool", &[]),
     ("recycle", &[]),
@@ -31,11 +31,13 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("options", &[]),
     ("peer", &[]),
     ("error", &[]),
+    ("keys", &["z85"]),
     ("security", &[]),
     ("stats", &[]),
     ("monitor", &[]),
     ("slab", &[]),
     ("sync", &[]),
+    ("z85", &[]),
     ("zmtp", &["recycle"]),
     ("pipe", &["sync"]),
     ("pattern", &["pipe", "slab"]),
@@ -44,14 +46,14 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("context", &["reactor", "transport", "slab", "sync"]),
 ];
 
-/// The top of the house, what shows its insides to the benchmarks, the simulation, and the guide, which is prose, may use
+/// The top of the house, what comes ready-made for it, what shows its insides to the benchmarks, the simulation, and the guide, which is prose, may use
 /// everything below.
-const TOP: [&str; 4] = ["bench_internals", "guide", "simulation", "socket"];
+const TOP: [&str; 5] = ["allow_list", "bench_internals", "guide", "simulation", "socket"];
 
 /// What does without a clock, threads, `mio` or sockets of the system.
-const PURE: [&str; 11] = [
-    "message", "queue", "endpoint", "options", "peer", "security", "stats", "monitor", "zmtp", "pipe",
-    "pattern",
+const PURE: [&str; 13] = [
+    "message", "queue", "endpoint", "options", "peer", "keys", "security", "stats", "monitor", "z85", "zmtp",
+    "pipe", "pattern",
 ];
 
 const IMPURE: [&str; 7] = [

@@ -8,6 +8,8 @@ use bytes::Bytes;
 
 use crate::context::Context;
 use crate::error::PropertyError;
+#[cfg(feature = "curve")]
+use crate::keys::{KeyPair, PublicKey};
 use crate::options::{Keepalive, Options};
 use crate::peer::RoutingId;
 use crate::security::{Authenticator, Mechanism};
@@ -125,6 +127,57 @@ impl<S: Buildable> Builder<S> {
     #[must_use]
     pub fn plain_server(mut self, authenticator: impl Authenticator + 'static) -> Self {
         self.options.link.mechanism = Mechanism::PlainServer(Arc::new(authenticator));
+        self
+    }
+
+    /// Has each connection of this socket begin with CURVE, as its client: the peer must have the secret key to
+    /// `server`, and is shown that we have ours. All that is sent is encrypted. Default: no mechanism but NULL.
+    ///
+    /// A peer that speaks another mechanism, or has another key, gets no message and sends none. Over inproc nobody is
+    /// asked, and nothing is encrypted.
+    ///
+    /// ```
+    /// use aqueduct::{AllowAny, KeyPair, Pull, Push};
+    ///
+    /// let (ours, theirs) = (KeyPair::generate()?, KeyPair::generate()?);
+    /// let server = theirs.public();
+    /// let pull = Pull::builder().curve_server(theirs, AllowAny).build();
+    /// let push = Push::builder().curve_client(server, ours).build();
+    /// push.connect(&pull.bind("tcp://127.0.0.1:0")?)?;
+    /// push.send("nobody else can read this")?;
+    /// assert_eq!(pull.recv()?, "nobody else can read this");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "curve")]
+    #[must_use]
+    pub fn curve_client(mut self, server: PublicKey, keys: KeyPair) -> Self {
+        let keys = Arc::new(keys);
+        self.options.link.mechanism = Mechanism::CurveClient { server, keys };
+        self
+    }
+
+    /// Has each connection of this socket begin with CURVE, as its server: the peer must know our public key, and have
+    /// the secret key to its own, on which the authenticator decides; [`AllowAny`](crate::AllowAny) is one. All that is
+    /// sent is encrypted. Default: no mechanism but NULL.
+    ///
+    /// Either role goes with `bind` as well as with `connect`. A peer that speaks another mechanism, or looks for
+    /// another key, gets no message and sends none. Over inproc nobody is asked, and nothing is encrypted.
+    #[cfg(feature = "curve")]
+    #[must_use]
+    pub fn curve_server(mut self, keys: KeyPair, authenticator: impl Authenticator + 'static) -> Self {
+        self.options.link.mechanism = Mechanism::CurveServer {
+            keys: Arc::new(keys),
+            authenticator: Arc::new(authenticator),
+        };
+        self
+    }
+
+    /// Whether a CURVE peer may pass over nonces, as RFC 26 can be read. Default `false`: each must follow the last one,
+    /// so that what somebody takes out on the way is missed. None may ever come twice.
+    #[cfg(feature = "curve")]
+    #[must_use]
+    pub fn curve_nonce_gaps(mut self, yes: bool) -> Self {
+        self.options.link.nonce_gaps = yes;
         self
     }
 

@@ -17,6 +17,8 @@ pub(super) struct Rules {
     pub(super) max_message_parts: usize,
     pub(super) max_command: usize,
     pub(super) first_reservation: usize,
+    /// Whether each frame carries another one, through a seal: then it has no flags, and the decoder has it opened.
+    pub(super) sealed: bool,
     /// Whether a message of one part that begins with 0 or 1 is a subscription in its old form.
     pub(super) old_subscriptions: bool,
 }
@@ -28,6 +30,7 @@ impl Rules {
         max_message_parts: 0,
         max_command: limits::HANDSHAKE_FRAME,
         first_reservation: limits::HANDSHAKE_RESERVATION,
+        sealed: false,
         old_subscriptions: false,
     };
 
@@ -37,6 +40,7 @@ impl Rules {
         Self {
             max_message_size: Err("a message outside of its seal"),
             max_command: longest.saturating_add(limits::SEAL),
+            sealed: true,
             ..*self
         }
     }
@@ -194,9 +198,19 @@ impl Decoder {
     /// Checks a header against the limits, before a byte is reserved for its body.
     fn begin(&mut self, header: Header, rules: &Rules) -> Result<Assembly, DisconnectReason> {
         let len = header.len;
-        if header.command {
+        if rules.sealed && (header.command || header.more) {
+            return Err(DisconnectReason::Malformed("a frame outside of its seal"));
+        }
+        // A frame that carries another one stands alone, as a command does.
+        let command = header.command || rules.sealed;
+        if command {
             if len == 0 {
-                return Err(DisconnectReason::Malformed("an empty command"));
+                let what = if rules.sealed {
+                    "nothing in a seal"
+                } else {
+                    "an empty command"
+                };
+                return Err(DisconnectReason::Malformed(what));
             }
             if len > wide(rules.max_command) {
                 return Err(limits::over("command size", len, rules.max_command));
@@ -221,7 +235,7 @@ impl Decoder {
         }
         Ok(Assembly {
             more: header.more,
-            command: header.command,
+            command,
             total: usize::try_from(len).unwrap_or(usize::MAX),
             body: Vec::new(),
         })
@@ -270,9 +284,9 @@ impl Decoder {
         let len = wide(body.len());
         self.begin(Header { more, command, len }, rules)?;
         if command {
-            return Ok(Some(Step::Command(Cow::Owned(body))));
+            return Ok(Some(Step::Command(Cow::Owned(body.as_slice().to_vec()))));
         }
-        Ok(self.finish(Frame::from_buffer(body), more, rules, room, inbox))
+        Ok(self.finish(body, more, rules, room, inbox))
     }
 
     fn reservation(&self, rules: &Rules) -> usize {

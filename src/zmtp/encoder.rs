@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::command::Command;
 use super::frame::{self, put_header};
+use super::limits::SEAL;
 use super::mechanism::Seal;
 use crate::queue::{PACKED_CAPACITY, Run};
 use crate::{Frame, Message, recycle};
@@ -15,6 +16,10 @@ use crate::{Frame, Message, recycle};
 /// From this length on a body is sent from where it is. Below, copying it is cheaper than one more slice to write; it
 /// comes packed, unless its message has more frames.
 pub(super) const REFERENCE: usize = PACKED_CAPACITY;
+
+/// From this length on what is sealed gets a buffer of its own, which is given back when it is sent; the one that all
+/// shorter ones share is kept.
+const SEALED_APART: usize = 64 * 1024;
 
 /// So many slices are offered to one vectored write: their bytes outgrow a socket's buffer before their number
 /// matters, and all systems take this many.
@@ -163,7 +168,13 @@ impl Batch {
         let mut frames = message.into_iter();
         while let Some(part) = frames.next() {
             let flags = if frames.len() > 0 { frame::MORE } else { 0 };
-            seal.seal(flags, part.as_slice(), &mut self.copied);
+            if part.len() < SEALED_APART {
+                seal.seal(flags, part.as_slice(), &mut self.copied);
+            } else {
+                let mut sealed = recycle::take(part.len().saturating_add(SEAL));
+                seal.seal(flags, part.as_slice(), &mut sealed);
+                self.refer_to(recycle::into_body(sealed));
+            }
         }
     }
 
@@ -198,7 +209,10 @@ impl Batch {
 
     fn put_reference(&mut self, flags: u8, part: Frame) {
         put_header(flags, part.len(), &mut self.copied);
-        let body = part.into_bytes();
+        self.refer_to(part.into_bytes());
+    }
+
+    fn refer_to(&mut self, body: Bytes) {
         self.referenced = self.referenced.saturating_add(body.len());
         self.references.push_back(Reference {
             after: self.copied.len(),

@@ -201,16 +201,85 @@ fn plain_client() -> Mechanism {
     Mechanism::plain_client("us".into(), "secret".into()).unwrap_or_default()
 }
 
+#[cfg(feature = "curve")]
+fn key_pair(seed: u8) -> crate::KeyPair {
+    crate::SecretKey::from_bytes([seed; 32]).into()
+}
+
+/// Claims: those of [`connection`], for CURVE: with bytes at any point of the handshake and after it, and with frames that
+/// the peer has sealed, whatever is in them.
+#[cfg(feature = "curve")]
+pub(crate) fn curve(data: &[u8]) {
+    let (mut numbers, bytes) = steer(data);
+    let ours = numbers.socket_type();
+    let choice = numbers.next();
+    let mechanism = if choice & 0x80 == 0 {
+        curve_server()
+    } else {
+        curve_client()
+    };
+    let config = config_with(ours, mechanism);
+    let (mut prelude, mut peer) = shake_hands(&config, choice & 1);
+    let mut sealed = Vec::new();
+    let bytes = match choice >> 1 & 3 {
+        0 => bytes,
+        1 => {
+            prelude.truncate(usize::from(numbers.next()).saturating_mul(4));
+            bytes
+        }
+        _ => {
+            let mut rest = bytes;
+            while let [flags, len, tail @ ..] = rest {
+                let (body, later) = tail.split_at_checked(usize::from(*len)).unwrap_or((tail, &[]));
+                peer.seal_frame(*flags, body, &mut sealed);
+                rest = later;
+            }
+            &sealed
+        }
+    };
+    let base = Instant::now();
+    let expected = converse(&config, &prelude, bytes, &mut Numbers(&[]), base, false);
+    let got = converse(&config, &prelude, bytes, &mut Numbers(numbers.0), base, false);
+    assert_eq!(got, expected);
+    converse(&config, &prelude, bytes, &mut numbers, base, true);
+}
+
+#[cfg(feature = "curve")]
+pub(super) fn curve_server() -> Mechanism {
+    Mechanism::CurveServer {
+        keys: Arc::new(key_pair(1)),
+        authenticator: Arc::new(AllowAny),
+    }
+}
+
+#[cfg(feature = "curve")]
+pub(super) fn curve_client() -> Mechanism {
+    Mechanism::CurveClient {
+        server: key_pair(1).public(),
+        keys: Arc::new(key_pair(2)),
+    }
+}
+
 /// The handshake of a peer that fits, with minor version 0 or 1.
 pub(crate) fn prelude(ours: SocketType, minor: u8) -> Vec<u8> {
     prelude_to(&config(ours), minor)
 }
 
 fn prelude_to(ours: &Arc<Config>, minor: u8) -> Vec<u8> {
+    shake_hands(ours, minor).0
+}
+
+/// What a peer that fits says until both ends are ready, and the peer. With CURVE, another connection of the same `ours`
+/// takes it as well, since random bytes are always the same.
+pub(super) fn shake_hands(ours: &Arc<Config>, minor: u8) -> (Vec<u8>, Connection) {
     let mechanism = match ours.mechanism {
         Mechanism::Null => Mechanism::Null,
         Mechanism::PlainClient(_) => plain_server(),
         Mechanism::PlainServer(_) => plain_client(),
+        #[cfg(feature = "curve")]
+        Mechanism::CurveClient { .. } => curve_server(),
+        #[cfg(feature = "curve")]
+        Mechanism::CurveServer { .. } => curve_client(),
     };
     let theirs = SocketType::ALL
         .into_iter()
@@ -232,7 +301,7 @@ fn prelude_to(ours: &Arc<Config>, minor: u8) -> Vec<u8> {
     if let Some(slot) = said.get_mut(11) {
         *slot = minor;
     }
-    said
+    (said, peer)
 }
 
 fn transmitted(connection: &mut Connection) -> Vec<u8> {
@@ -253,11 +322,9 @@ fn hear_all(connection: &mut Connection, input: &[u8], now: Instant) {
 
 /// What the application says of a peer: who shows a name of an odd length is not let in.
 fn verdict(inquiry: &Inquiry) -> Verdict {
-    let Credentials::Plain { username, .. } = &inquiry.credentials;
-    if username.len() % 2 == 0 {
-        Ok(Arc::default())
-    } else {
-        Err(Denial::Refused)
+    match &inquiry.credentials {
+        Credentials::Plain { username, .. } if username.len() % 2 != 0 => Err(Denial::Refused),
+        _ => Ok(Arc::default()),
     }
 }
 
@@ -272,7 +339,7 @@ fn config(socket_type: SocketType) -> Arc<Config> {
     config_with(socket_type, Mechanism::Null)
 }
 
-fn config_with(socket_type: SocketType, mechanism: Mechanism) -> Arc<Config> {
+pub(super) fn config_with(socket_type: SocketType, mechanism: Mechanism) -> Arc<Config> {
     let options = LinkOptions {
         mechanism,
         max_message_parts: MAX_PARTS,
@@ -280,7 +347,16 @@ fn config_with(socket_type: SocketType, mechanism: Mechanism) -> Arc<Config> {
         heartbeat_ttl: Some(Duration::from_secs(60)),
         ..LinkOptions::default()
     };
-    Arc::new(Config::new(socket_type, &options))
+    #[allow(unused_mut, reason = "with CURVE, random bytes are always the same")]
+    let mut config = Config::new(socket_type, &options);
+    #[cfg(feature = "curve")]
+    {
+        config.entropy = |bytes| {
+            bytes.fill(7);
+            Ok(())
+        };
+    }
+    Arc::new(config)
 }
 
 /// Little enough that it runs out often.
@@ -450,6 +526,17 @@ mod tests {
 
     fn steered() -> impl Strategy<Value = Vec<u8>> {
         (any::<[u8; 16]>(), streams()).prop_map(|(numbers, stream)| [&numbers[..], &stream].concat())
+    }
+
+    #[cfg(feature = "curve")]
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn curve_keeps_its_promises(
+            numbers: [u8; 16], choice: u8, raw in prop::collection::vec(any::<u8>(), 0..300)
+        ) {
+            curve(&[&numbers[..1], &[choice], &numbers[..14], &raw].concat());
+        }
     }
 
     proptest! {

@@ -7,17 +7,20 @@
 //! peer's next command ([`Stage`]), or with what the application has decided ([`Pending`]). The state answers with a
 //! [`Turn`], or with `Denied`, and then there is none left from which to get on. Only [`Next::Admit`] leads to messages.
 
+#[cfg(feature = "curve")]
+pub(super) mod curve;
 pub(super) mod metadata;
 mod null;
 mod plain;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use super::connection::Config;
 use super::handshake::Denied;
 use crate::security::{Denial, Inquiry, Mechanism, User};
-use crate::{DisconnectReason, PeerInfo};
+use crate::{DisconnectReason, Frame, PeerInfo};
 
 /// Begins the mechanism that the socket is set to, when the greetings go together.
 pub(super) fn begin(config: &Config) -> Result<Turn, Denied> {
@@ -25,6 +28,10 @@ pub(super) fn begin(config: &Config) -> Result<Turn, Denied> {
         Mechanism::Null => Ok(null::begin(config)),
         Mechanism::PlainClient(login) => Ok(plain::begin_client(login)),
         Mechanism::PlainServer(_) => Ok(plain::begin_server()),
+        #[cfg(feature = "curve")]
+        Mechanism::CurveClient { server, keys } => curve::begin_client(*server, keys, config),
+        #[cfg(feature = "curve")]
+        Mechanism::CurveServer { keys, .. } => Ok(curve::begin_server(keys, config)),
     }
 }
 
@@ -74,15 +81,16 @@ pub(super) enum Next {
 
 /// What a mechanism does to each frame, once the peer is let in.
 ///
-/// With a seal, each frame that leaves (commands, too) is one made by [`seal`](Self::seal), and each that comes must be a
-/// command frame that [`open`](Self::open) takes; what is inside decides whether it is a command or a part of a message.
+/// With a seal, each frame that leaves (commands, too) is one made by [`seal`](Self::seal), and each that comes must be one
+/// that [`open`](Self::open) takes; what is inside decides whether it is a command or a part of a message. The frame outside
+/// has no flags: it is a command by the letter of RFC 26, but libzmq would take what is inside for a command, too.
 pub(super) trait Seal: fmt::Debug + Send {
-    /// Appends a whole command frame, its header included, that carries a frame with this body; `flags` are those of
+    /// Appends a whole frame, its header included, that carries a frame with this body; `flags` are those of
     /// the frame inside, [`MORE`](super::frame::MORE) or [`COMMAND`](super::frame::COMMAND) or none.
     fn seal(&mut self, flags: u8, body: &[u8], out: &mut Vec<u8>);
 
-    /// Takes the frame out of the body of a command frame.
-    fn open(&mut self, body: &[u8]) -> Result<Opened, DisconnectReason>;
+    /// Takes the frame out of the body of the one that carries it.
+    fn open(&mut self, body: Cow<'_, [u8]>) -> Result<Opened, DisconnectReason>;
 }
 
 /// A frame that was inside another one.
@@ -90,5 +98,5 @@ pub(super) trait Seal: fmt::Debug + Send {
 pub(super) struct Opened {
     pub(super) more: bool,
     pub(super) command: bool,
-    pub(super) body: Vec<u8>,
+    pub(super) body: Frame,
 }

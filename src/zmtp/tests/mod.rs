@@ -1,6 +1,8 @@
 //! Tests of the whole layer: what the connection makes of scripts of bytes and of time.
 
 mod bad_input;
+#[cfg(feature = "curve")]
+mod curve;
 mod encoding;
 mod plain;
 mod sealing;

@@ -1,10 +1,13 @@
 //! Seals: what a mechanism puts around each frame, with one that is no secret.
 
+use std::borrow::Cow;
+
 use super::frame::{COMMAND, MORE, put_header};
 use super::mechanism::{Opened, Seal};
 use super::*;
+use crate::Frame;
 
-/// Puts frames into commands of the name G, after their flags, and counts them.
+/// Puts frames into others that begin with a G, after their number and flags.
 #[derive(Debug)]
 struct Glass {
     sealed: u8,
@@ -13,20 +16,20 @@ struct Glass {
 
 impl Seal for Glass {
     fn seal(&mut self, flags: u8, body: &[u8], out: &mut Vec<u8>) {
-        put_header(COMMAND, body.len() + 4, out);
+        put_header(0, body.len() + 4, out);
         out.extend_from_slice(&[1, b'G', self.sealed, flags]);
         out.extend_from_slice(body);
         self.sealed += 1;
     }
 
-    fn open(&mut self, body: &[u8]) -> Result<Opened, DisconnectReason> {
-        match body {
+    fn open(&mut self, body: Cow<'_, [u8]>) -> Result<Opened, DisconnectReason> {
+        match &*body {
             [1, b'G', number, flags, body @ ..] if *number == self.opened => {
                 self.opened += 1;
                 Ok(Opened {
                     more: flags & MORE != 0,
                     command: flags & COMMAND != 0,
-                    body: body.to_vec(),
+                    body: Frame::copy_from_slice(body),
                 })
             }
             _ => Err(DisconnectReason::Malformed("not of glass")),
@@ -41,7 +44,7 @@ fn sealed(socket_type: SocketType, options: &LinkOptions) -> End {
 }
 
 fn glass(number: u8, flags: u8, body: &[u8]) -> Vec<u8> {
-    frame(COMMAND, &[&[1, b'G', number, flags], body].concat())
+    frame(0, &[&[1, b'G', number, flags], body].concat())
 }
 
 #[test]
@@ -89,10 +92,15 @@ fn nothing_passes_outside_of_the_seal() {
         ..LinkOptions::default()
     };
     let cases = [
-        (vec![0, 0], "malformed input: a message outside of its seal"),
+        (frame(0, b"a message"), "malformed input: not of glass"),
+        (vec![0, 0], "malformed input: nothing in a seal"),
+        (
+            frame(MORE, b"\x01G\0\0"),
+            "malformed input: a frame outside of its seal",
+        ),
         (
             command(Command::Pong { context: b"" }),
-            "malformed input: not of glass",
+            "malformed input: a frame outside of its seal",
         ),
         (glass(1, 0, b"a number too far"), "malformed input: not of glass"),
         (glass(0, 0, &[0; 1001]), "over the limit: message size is 1001"),

@@ -6,6 +6,7 @@
 mod broker;
 mod cable;
 mod classic;
+mod foreign;
 mod guard;
 mod numbered;
 mod peer;
@@ -21,6 +22,7 @@ use tempfile::TempDir;
 pub use broker::{Back, Broker};
 pub use cable::Cable;
 pub use classic::{Classic, Witness};
+pub use foreign::{Foreign, Role};
 pub use guard::Guard;
 pub use numbered::{Checksum, body};
 pub use peer::{Frames, Kind, Library, Link, Peer, Plug, frames, keen, message, words};

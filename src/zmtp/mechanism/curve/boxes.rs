@@ -1,0 +1,141 @@
+//! NaCl's boxes: XSalsa20 and Poly1305 under a key that two parties share, sealed and opened where the text lies.
+
+use std::fmt;
+
+use poly1305::universal_hash::{KeyInit, UniversalHash};
+use poly1305::{BLOCK_SIZE, Block, Poly1305};
+use salsa20::cipher::consts::U10;
+use salsa20::cipher::{KeyIvInit, StreamCipher};
+use salsa20::{Salsa20, hsalsa};
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::Forged;
+use crate::{PublicKey, SecretKey};
+
+/// How much longer a box is than what is in it.
+pub(super) const TAG: usize = 16;
+
+/// How long a nonce is: 16 bytes that say what kind of box it is, and 8 that count; or 8 and 16 at random.
+pub(super) const NONCE: usize = 24;
+
+/// The key that two parties share.
+pub(super) struct SharedKey(Zeroizing<[u8; 32]>);
+
+impl fmt::Debug for SharedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedKey")
+    }
+}
+
+impl SharedKey {
+    /// What `secret` and `public` have in common, which others cannot know: keys for which they could are refused.
+    pub(super) fn agree(secret: &SecretKey, public: &PublicKey) -> Result<Self, Forged> {
+        let point = secret.agree(public).ok_or(Forged)?;
+        Ok(Self(derive(&point, &[0; 16])))
+    }
+
+    /// A key that is shared with oneself only.
+    pub(super) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The key for all boxes whose nonces begin with `prefix`: that part of the work is done once.
+    pub(super) fn lane(&self, prefix: &[u8; 16]) -> Lane {
+        Lane(derive(&self.0, prefix))
+    }
+
+    /// Encrypts `text`, and returns the tag that proves who did.
+    pub(super) fn seal(&self, nonce: &[u8; NONCE], text: &mut [u8]) -> [u8; TAG] {
+        let (prefix, count) = halves(nonce);
+        self.lane(&prefix).seal(count, text)
+    }
+
+    /// Decrypts `text` if the tag proves that it is what the other party has sealed.
+    pub(super) fn open(&self, nonce: &[u8; NONCE], tag: &[u8; TAG], text: &mut [u8]) -> Result<(), Forged> {
+        let (prefix, count) = halves(nonce);
+        self.lane(&prefix).open(count, tag, &mut [], text)
+    }
+}
+
+/// The key for boxes whose nonces differ in their last eight bytes only.
+pub(super) struct Lane(Zeroizing<[u8; 32]>);
+
+impl fmt::Debug for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lane")
+    }
+}
+
+impl Lane {
+    /// Encrypts `text`, and returns its tag. No `count` may come twice.
+    pub(super) fn seal(&self, count: [u8; 8], text: &mut [u8]) -> [u8; TAG] {
+        #[cfg(test)]
+        super::ledger::note(&self.0, count);
+        let (mut stream, authenticator) = self.start(count);
+        stream.apply_keystream(text);
+        tag(authenticator, &[], text)
+    }
+
+    /// Decrypts `head` and `text`, which were sealed as one, if the tag is right. The head is shorter than a block.
+    pub(super) fn open(
+        &self,
+        count: [u8; 8],
+        expected: &[u8; TAG],
+        head: &mut [u8],
+        text: &mut [u8],
+    ) -> Result<(), Forged> {
+        let (mut stream, authenticator) = self.start(count);
+        if !bool::from(tag(authenticator, head, text).ct_eq(expected)) {
+            return Err(Forged);
+        }
+        stream.apply_keystream(head);
+        stream.apply_keystream(text);
+        Ok(())
+    }
+
+    /// The key stream for the text, and the authenticator, whose key is the beginning of the stream.
+    fn start(&self, count: [u8; 8]) -> (Salsa20, Poly1305) {
+        let mut stream = Salsa20::new(&(*self.0).into(), &count.into());
+        let mut key = poly1305::Key::default();
+        stream.apply_keystream(&mut key);
+        let authenticator = Poly1305::new(&key);
+        key.zeroize();
+        (stream, authenticator)
+    }
+}
+
+fn derive(key: &[u8; 32], prefix: &[u8; 16]) -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(hsalsa::<U10>(&(*key).into(), &(*prefix).into()).into())
+}
+
+/// The tag of `head` and `text` as one; the head is shorter than a block.
+fn tag(mut authenticator: Poly1305, head: &[u8], text: &[u8]) -> [u8; TAG] {
+    let mut rest = text;
+    if !head.is_empty() {
+        let mut block = [0; BLOCK_SIZE];
+        let wanted = BLOCK_SIZE.saturating_sub(head.len());
+        let (first, later) = text.split_at_checked(wanted).unwrap_or((text, &[]));
+        let joined = head.iter().chain(first);
+        block
+            .iter_mut()
+            .zip(joined)
+            .for_each(|(slot, byte)| *slot = *byte);
+        if first.len() < wanted {
+            let len = head.len().saturating_add(first.len());
+            return authenticator
+                .compute_unpadded(block.get(..len).unwrap_or_default())
+                .into();
+        }
+        authenticator.update(&[Block::from(block)]);
+        rest = later;
+    }
+    authenticator.compute_unpadded(rest).into()
+}
+
+fn halves(nonce: &[u8; NONCE]) -> ([u8; 16], [u8; 8]) {
+    let (mut prefix, mut count) = ([0; 16], [0; 8]);
+    let slots = prefix.iter_mut().chain(&mut count);
+    slots.zip(nonce).for_each(|(slot, byte)| *slot = *byte);
+    (prefix, count)
+}
