@@ -115,6 +115,7 @@ mod peer;
 mod pipe;
 mod pool;
 mod queue;
+mod rate;
 mod reactor;
 mod recycle;
 #[cfg(any(test, fuzzing))]
@@ -151,7 +152,7 @@ pub use socket::{
 };
 #[cfg(feature = "futures")]
 pub use socket::{RecvStream, SendSink};
-pub use stats::{CloseReport, Count, DropReason, Drops, PeerStats, SocketStats, Traffic};
+pub use stats::{CloseReport, Count, DropReason, Drops, Endings, PeerStats, SocketStats, Traffic};
 
 /// The claims that the fuzzers check; not part of the library.
 #[cfg(fuzzing)]

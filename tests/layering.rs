@@ -18,13 +18,14 @@ const VALUES: [&str; 8] = [
     "message", "queue", "endpoint", "options", "peer", "error", "stats", "monitor",
 ];
 
-/// Tools without a layer of their own: stores of buffers, a table, and the locks (std's, or loom's).
-const TOOLS: [&str; 4] = ["pool", "recycle", "slab", "sync"];
+/// Tools without a layer of their own: stores of buffers, a bucket of tokens, a table, and the locks (std's, or loom's).
+const TOOLS: [&str; 5] = ["pool", "rate", "recycle", "slab", "sync"];
 
 /// Which module may use which others, beside itself and the values.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     ("message", &["pool", "recycle"]),
     ("pool", &[]),
+    ("rate", &[]),
     ("recycle", &[]),
     ("queue", &["pool", "recycle"]),
     ("endpoint", &[]),
@@ -39,7 +40,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("pipe", &["sync"]),
     ("pattern", &["pipe", "slab"]),
     ("transport", &["pipe", "sync"]),
-    ("reactor", &["zmtp", "pipe", "transport", "slab", "sync"]),
+    ("reactor", &["zmtp", "pipe", "transport", "rate", "slab", "sync"]),
     ("context", &["reactor", "transport", "slab", "sync"]),
 ];
 
@@ -48,8 +49,8 @@ const MAY_USE: [(&str, &[&str]); 18] = [
 const TOP: [&str; 4] = ["bench_internals", "guide", "simulation", "socket"];
 
 /// What does without a clock, threads, `mio` or sockets of the system.
-const PURE: [&str; 10] = [
-    "message", "queue", "endpoint", "options", "peer", "stats", "monitor", "zmtp", "pipe", "pattern",
+const PURE: [&str; 11] = [
+    "rate", "message", "queue", "endpoint", "options", "peer", "stats", "monitor", "zmtp", "pipe", "pattern",
 ];
 
 const IMPURE: [&str; 7] = [

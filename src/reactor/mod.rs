@@ -17,6 +17,7 @@ mod dialer;
 mod driver;
 mod event_loop;
 mod gathering;
+mod half_open;
 mod listener;
 mod resolver;
 mod session;
@@ -72,9 +73,14 @@ thread_local! {
 
 /// What a connection tells its socket, and asks of it. The socket layer implements this.
 pub(crate) trait Hooks: Send + Sync {
-    /// The handshake on a connection without a pipe is done: the socket makes a pipe, or will not have the peer.
-    /// Called with the session locked.
-    fn attach(&self, endpoint: &Endpoint, info: &Arc<PeerInfo>) -> Result<Link, DisconnectReason>;
+    /// The handshake on a connection without a pipe is done: the socket makes a pipe, or will not have the peer, which
+    /// may have come by itself (`accepted`). Called with the session locked.
+    fn attach(
+        &self,
+        endpoint: &Endpoint,
+        info: &Arc<PeerInfo>,
+        accepted: bool,
+    ) -> Result<Link, DisconnectReason>;
 
     /// The handshake on a connection whose pipe is there already is done: the socket may not want this peer. Called with
     /// the session locked.

@@ -166,9 +166,20 @@ setters! {
     /// How long a peer may pause in the middle of a message. Default 60 s; at least 1 ms.
     stall_timeout(time: Duration) |options| options.link.stall_timeout = time.max(Duration::from_millis(1));
 
-    /// How many accepted connections of an endpoint may be in their handshake at once; more, and the oldest is shed.
-    /// Default 1,024; at least 1.
+    /// How many accepted connections of an endpoint may be in their handshake at once; more, and the oldest is shed of
+    /// the host that has the most, which is that of the flood if there is one. Hosts are told apart by their IPv4
+    /// address, or by the first 64 bits of an IPv6 one; ipc is one host. Default 1,024; at least 1.
     max_handshakes(count: usize) |options| options.link.max_handshakes = count.max(1);
+
+    /// How many connections of an endpoint are accepted in a second, and at once after a rest; the next ones wait with
+    /// the system. Default 1,000, which takes a tenth of one processor; at least 1; `None` accepts as they come.
+    handshake_rate(per_second: Option<u32>) |options| {
+        options.link.handshake_rate = per_second.map(|rate| rate.max(1));
+    };
+
+    /// How many accepted peers the socket has at most; further ones are disconnected when they have said who they are.
+    /// Default 65,536; at least 1. Peers over inproc, and endpoints that the socket connects to, do not count.
+    max_peers(count: usize) |options| options.link.max_peers = count.max(1);
 
     /// How often a peer is asked for a sign of life. Default 15 s; `None` never asks. Peers that speak ZMTP 3.0 are
     /// never asked.

@@ -40,6 +40,8 @@ pub(super) struct State<P> {
     pub(super) pipes: Pipes,
     /// What is known of each pipe, by the same keys.
     pub(super) peers: HashMap<usize, Peer>,
+    /// How many of them came by themselves.
+    pub(super) accepted: usize,
     pub(super) endpoints: Vec<Attachment>,
     pub(super) receivers: Waiters,
     pub(super) senders: Waiters,
@@ -102,6 +104,8 @@ pub(super) struct Peer {
     pub(super) doomed: Option<DisconnectReason>,
     /// The pattern knows the pipe.
     pub(super) attached: bool,
+    /// The peer came by itself, and counts against their limit.
+    pub(super) accepted: bool,
     pub(super) connections: u64,
     pub(super) in_doubt: u64,
 }
@@ -133,6 +137,7 @@ impl Peer {
             leaving: false,
             doomed: None,
             attached: false,
+            accepted: false,
             connections: 0,
             in_doubt: 0,
         }
@@ -169,6 +174,7 @@ impl<P: Pattern> Core<P> {
                 pattern,
                 pipes: Pipes::default(),
                 peers: HashMap::new(),
+                accepted: 0,
                 endpoints: Vec::new(),
                 receivers: Waiters::default(),
                 senders: Waiters::default(),
@@ -361,6 +367,7 @@ impl<P: Pattern> Core<P> {
             total: state.gone.clone(),
             peers: Vec::with_capacity(state.peers.len()),
             monitor_dropped: self.journal.dropped(),
+            endings: self.journal.endings(),
             unanswered: 0,
             notices_dropped: 0,
         };
@@ -557,6 +564,7 @@ impl<P: Pattern> State<P> {
         let (Some(end), Some(peer)) = (self.pipes.remove(key), self.peers.remove(&key)) else {
             return;
         };
+        self.accepted -= usize::from(peer.accepted);
         self.gone.merge(&peer.complete(end.traffic()));
     }
 

@@ -292,7 +292,10 @@ impl Session {
                 }
                 link
             }
-            None => self.config.hooks.attach(self.origin.endpoint(), info)?,
+            None => {
+                let accepted = matches!(self.origin, Origin::Accepted(_));
+                self.config.hooks.attach(self.origin.endpoint(), info, accepted)?
+            }
         };
         if let Some(owner) = self.myself.upgrade() {
             link.end.set_owner(Some(Address {
