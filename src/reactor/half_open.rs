@@ -127,16 +127,13 @@ mod tests {
     #[test]
     fn a_crowd_from_one_site_does_not_push_out_another() {
         let mut line = HalfOpen::new();
-        assert_eq!(add(&mut line, B, 100, 3), None);
-        let shed: Vec<_> = (0..5).map(|number| add(&mut line, A, number, 3)).collect();
-        assert_eq!(shed, [None, None, Some(0), Some(1), Some(2)]);
+        assert_eq!(add(&mut line, B, 100, 4), None);
+        let shed: Vec<_> = (0..5).map(|number| add(&mut line, A, number, 4)).collect();
+        assert_eq!(shed, [None, None, None, Some(0), Some(1)]);
+        let stays = "the newcomer of the smaller share stays";
+        assert_eq!(add(&mut line, B, 101, 4), Some(2), "{stays}");
         assert_eq!(
-            add(&mut line, B, 101, 3),
-            Some(3),
-            "the newcomer of the smaller share stays"
-        );
-        assert_eq!(
-            add(&mut line, B, 102, 3),
+            add(&mut line, B, 102, 4),
             Some(100),
             "and then has the larger one"
         );
