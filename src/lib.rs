@@ -100,6 +100,7 @@
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;
 
+mod allowance;
 #[cfg(aqueduct_bench)]
 #[doc(hidden)]
 pub mod bench_internals;

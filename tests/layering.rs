@@ -18,13 +18,14 @@ const VALUES: [&str; 8] = [
     "message", "queue", "endpoint", "options", "peer", "error", "stats", "monitor",
 ];
 
-/// Tools without a layer of their own: stores of buffers, a bucket of tokens, a table, and the locks (std's, or loom's).
-const TOOLS: [&str; 5] = ["pool", "rate", "recycle", "slab", "sync"];
+/// Tools without a layer of their own: shared memory, stores of buffers, a bucket of tokens, a table, and the locks (std's, or loom's).
+const TOOLS: [&str; 6] = ["allowance", "pool", "rate", "recycle", "slab", "sync"];
 
 /// Which module may use which others, beside itself and the values.
-const MAY_USE: [(&str, &[&str]); 19] = [
+const MAY_USE: [(&str, &[&str]); 20] = [
     ("message", &["pool", "recycle"]),
     ("pool", &[]),
+    ("allowance", &[]),
     ("rate", &[]),
     ("recycle", &[]),
     ("queue", &["pool", "recycle"]),
@@ -37,10 +38,13 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("slab", &[]),
     ("sync", &[]),
     ("zmtp", &["recycle"]),
-    ("pipe", &["sync"]),
+    ("pipe", &["allowance", "sync"]),
     ("pattern", &["pipe", "slab"]),
     ("transport", &["pipe", "sync"]),
-    ("reactor", &["zmtp", "pipe", "transport", "rate", "slab", "sync"]),
+    (
+        "reactor",
+        &["zmtp", "pipe", "transport", "allowance", "rate", "slab", "sync"],
+    ),
     ("context", &["reactor", "transport", "slab", "sync"]),
 ];
 

@@ -11,7 +11,7 @@ mod support;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use aqueduct::{DisconnectReason, Event, Monitor, Pull, Push};
+use aqueduct::{DisconnectReason, Endpoint, Event, Monitor, Pull, Push};
 use support::*;
 
 /// Why a connection was not let in.
@@ -127,6 +127,88 @@ fn peers_that_the_socket_chose_itself_do_not_count() {
             pull.connect(push.bind(transport.anywhere()).unwrap()).unwrap();
         }
         pull.wait_for_peers(3, LONG).unwrap();
+    }
+}
+
+/// Connects a raw PUSH that says this after its handshake.
+fn pushing(endpoint: &Endpoint, bytes: &[u8]) -> RawPeer {
+    let mut raw = RawPeer::connect(endpoint);
+    raw.shake_hands("PUSH").say(bytes);
+    raw
+}
+
+#[test]
+fn many_halves_of_large_messages_take_no_more_than_all_may() {
+    const MEMORY: usize = 4 << 20;
+    const HALF: usize = 1 << 20;
+    for transport in Transport::WIRED {
+        let pull = Pull::builder().recv_memory(MEMORY).build();
+        let push = Push::new();
+        let monitor = pull.monitor();
+        let endpoint = marry(&push, &pull, transport);
+        let honest = HonestPair::start(push, pull.clone());
+        let half = frame(0, &vec![7; 2 * HALF])[..HALF].to_vec();
+        let _raws: Vec<_> = (0..8).map(|_| pushing(&endpoint, &half)).collect();
+        // Some are let be, and there is room for them; the rest is turned away.
+        let (reason, ready) = await_end(&monitor);
+        assert!(ready, "{reason}");
+        let over = "memory for what was not received yet";
+        assert!(
+            matches!(reason, DisconnectReason::OverLimit { what, limit, .. } if what == over && limit == MEMORY as u64),
+            "{reason}"
+        );
+        eventually("the rest is turned away", || pull.stats().endings.of(over) >= 3);
+        honest.finish();
+    }
+}
+
+#[test]
+fn what_many_peers_queue_is_bounded_together_and_all_of_it_received() {
+    const MEMORY: usize = 1 << 20;
+    const PEERS: usize = 8;
+    const EACH: usize = 1000;
+    const ONE_READ: usize = 128 * 1024;
+    for transport in Transport::WIRED {
+        let pull = Pull::builder().recv_memory(MEMORY).build();
+        let endpoint = pull.bind(transport.anywhere()).unwrap();
+        let speakers: Vec<_> = (0..PEERS)
+            .map(|_| {
+                let endpoint = endpoint.clone();
+                std::thread::spawn(move || pushing(&endpoint, &frame(0, &[7; 1000]).repeat(EACH)))
+            })
+            .collect();
+        pull.wait_for_peers(PEERS, LONG).unwrap();
+        // Half of the memory is filled, and nobody receives.
+        let unread = || pull.stats().total.unread;
+        eventually("half of the memory is filled", || {
+            unread() >= (MEMORY / 2 / 1064) as u64
+        });
+        std::thread::park_timeout(A_WHILE);
+        // Each may have gone past the mark by one read.
+        let most = MEMORY / 2 + PEERS * ONE_READ;
+        assert!(unread() <= (most / 1000) as u64, "{} are here", unread());
+        for _ in 0..PEERS * EACH {
+            assert_eq!(recv(&pull)[0].len(), 1000);
+        }
+        assert_eq!(pull.stats().endings.iter().count(), 0, "nobody was turned away");
+        speakers
+            .into_iter()
+            .for_each(|speaker| drop(speaker.join().unwrap()));
+    }
+}
+
+#[test]
+fn a_peer_that_is_not_read_from_is_not_taken_for_silent() {
+    let time = Duration::from_millis(100);
+    for transport in Transport::WIRED {
+        let pull = Pull::builder().recv_memory(1).stall_timeout(time).build();
+        let endpoint = pull.bind(transport.anywhere()).unwrap();
+        let mut raw = pushing(&endpoint, &[&frame(0, b"whole")[..], &[0, 4, b'h']].concat());
+        eventually("one has come", || pull.stats().total.unread == 1);
+        // The rest of the second one is there, and nobody looks.
+        raw.say(b"alf");
+        std::thread::park_timeout(3 * time);
+        assert_eq!(recv_texts(&pull, 2), ["whole", "half"]);
     }
 }
 

@@ -34,6 +34,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Poll, Registry, Token};
 
+use crate::allowance::Allowance;
 use crate::error::DisconnectReason;
 use crate::monitor::Event;
 use crate::options::LinkOptions;
@@ -111,6 +112,8 @@ pub(crate) struct LinkConfig {
     pub(crate) hooks: Arc<dyn Hooks>,
     pub(crate) zmtp: Arc<zmtp::Config>,
     pub(crate) options: LinkOptions,
+    /// What all of them may hold of what came in.
+    pub(crate) allowance: Arc<Allowance>,
     /// How long a closing socket flushes, and at most waits for peers to end their side.
     pub(crate) linger: Option<Duration>,
     /// Whether the socket type receives messages at all; what others send to it is discarded.

@@ -129,6 +129,12 @@ setters! {
     /// Default 64 MiB; 0 means no limit.
     recv_hwm_bytes(bytes: usize) |options| options.recv_hwm_bytes = bytes;
 
+    /// Bytes that may wait for `recv` from all peers of other processes together, counted as for
+    /// [`send_hwm_bytes`](Self::send_hwm_bytes), with messages that have come in part. Default 1 GiB; 0 means no limit.
+    /// From half of it on, no more is read from peers of whom something waits. Above it, a peer in the middle of a message
+    /// of more than 64 KiB is disconnected.
+    recv_memory(bytes: usize) |options| options.recv_memory = bytes;
+
     /// How long closing waits for messages to be written. Default 5 s; zero gives up at once, `None` waits for ever.
     linger(time: Option<Duration>) |options| options.linger = time;
 

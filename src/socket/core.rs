@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::monitor::Journal;
 use super::waiters::{Signal, Waiters};
+use crate::allowance::Allowance;
 use crate::context::{self, Context};
 use crate::error::{DisconnectReason, TryRecvError};
 use crate::message::Message;
@@ -14,7 +15,7 @@ use crate::monitor::Event;
 use crate::options::Options;
 use crate::pattern::{Effects, Offer, Pattern, Pipes};
 use crate::peer::{PeerInfo, SocketType};
-use crate::pipe::{Limits, PipeLimits, Wakes};
+use crate::pipe::{self, Limits, PipeEnd, PipeLimits, Wakes};
 use crate::reactor::{Alarm, Dialer, LinkConfig, Listener, Reactor, Session, Waiter};
 use crate::stats::{DropReason, PeerStats, SocketStats, Traffic};
 use crate::sync::{BriefMutex, BriefMutexGuard};
@@ -26,6 +27,8 @@ pub(crate) struct Core<P: Pattern> {
     pub(super) context: Arc<context::Shared>,
     pub(super) options: Options,
     pub(super) zmtp: Arc<zmtp::Config>,
+    /// What its connections may hold of what came in.
+    pub(super) allowance: Arc<Allowance>,
     /// What this socket says of itself within the process.
     pub(super) info: Arc<PeerInfo>,
     /// Set with the first endpoint that needs one.
@@ -162,6 +165,7 @@ impl<P: Pattern> Core<P> {
             myself: Weak::clone(myself),
             context: Arc::clone(context.shared()),
             zmtp: Arc::new(zmtp::Config::new(P::TYPE, &options.link)),
+            allowance: Allowance::new(options.recv_memory),
             info: Arc::new(PeerInfo {
                 routing_id: options.link.routing_id.clone(),
                 properties: options.link.properties.clone(),
@@ -339,6 +343,7 @@ impl<P: Pattern> Core<P> {
             hooks: self.myself.upgrade()?,
             zmtp: Arc::clone(&self.zmtp),
             options: self.options.link.clone(),
+            allowance: Arc::clone(&self.allowance),
             linger: self.options.linger,
             receives: P::RECEIVES,
         }))
@@ -358,6 +363,14 @@ impl<P: Pattern> Core<P> {
             recv = Limits::NEWEST;
         }
         PipeLimits { send, recv }
+    }
+
+    /// Makes a pipe to a peer that is not of this process: the socket's end, whose messages count against the allowance,
+    /// and the session's.
+    pub(super) fn wired_pipe(&self) -> (PipeEnd, PipeEnd) {
+        let (mut near, far) = pipe::pair(self.pipe_limits());
+        near.charge(&self.allowance);
+        (near, far)
     }
 
     pub(super) fn stats(&self) -> SocketStats {

@@ -202,7 +202,7 @@ impl<P: Pattern> Hooks for Core<P> {
         info: &Arc<PeerInfo>,
         accepted: bool,
     ) -> Result<Link, DisconnectReason> {
-        let (near, end) = pipe::pair(self.pipe_limits());
+        let (near, end) = self.wired_pipe();
         let peer = Peer {
             accepted,
             ..Peer::new(endpoint.clone())

@@ -125,6 +125,12 @@ impl Decoder {
         self.frame.as_ref().map_or(0, |frame| frame.body.capacity())
     }
 
+    /// How much memory the unfinished message takes.
+    pub(super) fn held(&self) -> u64 {
+        let body = self.frame.as_ref().map_or(0, |frame| frame.body.capacity());
+        self.cost.saturating_add(wide(body))
+    }
+
     /// Takes bytes from the front of `input` until there is a reason to stop; messages go to `inbox` on the way.
     pub(super) fn run<'a>(
         &mut self,
