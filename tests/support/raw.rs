@@ -67,6 +67,11 @@ pub(crate) struct Heard {
 }
 
 impl Heard {
+    /// The frame as it was on the wire.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        frame(self.flags & !LONG_FORM, &self.body)
+    }
+
     pub(crate) fn is_command(&self, name: &str) -> bool {
         let start = [&[name.len() as u8], name.as_bytes()].concat();
         self.flags & COMMAND != 0 && self.body.starts_with(&start)
