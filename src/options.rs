@@ -133,6 +133,8 @@ pub(crate) struct TransportOptions {
     pub(crate) recv_buffer: Option<usize>,
     pub(crate) tos: Option<u8>,
     pub(crate) bind_to_device: Option<String>,
+    pub(crate) user_timeout: Option<Duration>,
+    pub(crate) ipc_mode: u32,
 }
 
 /// How TCP probes an idle connection; see [`Builder::keepalive`](crate::Builder::keepalive).
@@ -201,6 +203,8 @@ impl Default for TransportOptions {
             recv_buffer: None,
             tos: None,
             bind_to_device: None,
+            user_timeout: None,
+            ipc_mode: 0o600,
         }
     }
 }

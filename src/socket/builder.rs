@@ -236,6 +236,17 @@ setters! {
     /// The type of service of IPv4 packets, the traffic class of IPv6 ones. Default `None`: as the system has it.
     tos(value: Option<u8>) |options| options.link.transport.tos = value;
 
+    /// How long bytes that were sent may stay unacknowledged before the system gives a tcp connection up (Linux, to the
+    /// millisecond; at least 1 ms; elsewhere no effect). Default `None`: as the system has it, which is many minutes.
+    user_timeout(time: Option<Duration>) |options| {
+        options.link.transport.user_timeout = time.map(|time| time.max(Duration::from_millis(1)));
+    };
+
+    /// Who may connect to the file of an ipc endpoint that is bound: the permissions of the file, of which the lowest nine
+    /// bits count. To connect takes the right to write. Default 0o600: this user only. It holds from the moment that the
+    /// file is there.
+    ipc_mode(mode: u32) |options| options.link.transport.ipc_mode = mode & 0o777;
+
     /// The network interface that connections go through (Linux). Default `None`: any.
     bind_to_device(name: Option<String>) |options| options.link.transport.bind_to_device = name;
 }
