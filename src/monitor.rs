@@ -146,6 +146,11 @@ impl EventQueue {
         self.events.push_back(event);
     }
 
+    /// Tells whether one more could push out an older one, but for a few.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.events.len() >= MAX_EVENTS - MAX_EVENTS / 8
+    }
+
     /// An event is not even taken in.
     pub(crate) fn drop_one(&mut self) {
         self.dropped += 1;

@@ -37,10 +37,7 @@ impl<T: Handshake> HalfOpen<T> {
 
     /// Takes in the newest, and takes out the one that must go for it, if there are more than `limit`.
     pub(super) fn add(&mut self, site: Site, newest: T, limit: usize) -> Option<T> {
-        // Those that are done leave when they come to the front, so that the line is hardly longer than it must be.
-        while self.line.front().is_some_and(|(_, oldest)| oldest.is_settled()) {
-            self.remove(0);
-        }
+        self.forget_settled();
         self.line.push_back((site, newest));
         *self.shares.entry(site).or_default() += 1;
         if self.line.len() <= limit {
@@ -63,6 +60,13 @@ impl<T: Handshake> HalfOpen<T> {
             .iter()
             .position(|(site, _)| self.shares.get(site) == most)?;
         self.remove(victim)
+    }
+
+    /// Lets go of those that are done, as far as they are the oldest; so the line is hardly longer than it must be.
+    pub(super) fn forget_settled(&mut self) {
+        while self.line.front().is_some_and(|(_, oldest)| oldest.is_settled()) {
+            self.remove(0);
+        }
     }
 
     fn remove(&mut self, at: usize) -> Option<T> {
@@ -151,5 +155,15 @@ mod tests {
         assert_eq!(line.shares.get(&A), Some(&3));
         assert_eq!(line.take().len(), 3);
         assert!(line.line.is_empty() && line.shares.is_empty());
+    }
+
+    #[test]
+    fn what_is_settled_is_not_kept_until_somebody_comes() {
+        let mut line = HalfOpen::new();
+        let all = [0, 1, 2].map(fake);
+        all.iter().for_each(|fake| drop(line.add(A, fake.clone(), 3)));
+        all[..2].iter().for_each(|fake| fake.1.set(true));
+        line.forget_settled();
+        assert_eq!((line.line.len(), line.shares.get(&A)), (1, Some(&1)));
     }
 }

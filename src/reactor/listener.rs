@@ -16,14 +16,14 @@ use crate::sync::Mutex;
 use crate::transport::{self, AcceptFailure, Site};
 
 /// Connections accepted in one turn, so that a flood of them does not starve those that are there.
-const ACCEPTS_PER_TURN: usize = 64;
+const ACCEPTS_PER_TURN: usize = 16;
 
 /// The pause after the system had no descriptor left; doubled up to the longest one as long as it has none.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The pause after connections came too fast: long enough to take in a few with one wake-up, too short to be felt.
-const PACE: Duration = Duration::from_millis(10);
+const PACE: Duration = Duration::from_millis(2);
 
 /// A bound endpoint.
 pub(crate) struct Listener {
@@ -118,6 +118,11 @@ impl Listener {
         self.config.hooks.emit(Event::Closed {
             endpoint: self.endpoint.clone(),
         });
+    }
+
+    /// A connection that was accepted here has ended.
+    pub(super) fn forget_settled(&self) {
+        self.state.lock().handshakes.forget_settled();
     }
 
     /// Accepts what is there. Returns sessions that must go to make room.

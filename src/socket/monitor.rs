@@ -20,8 +20,8 @@ use crate::sync::Mutex;
 #[derive(Clone, Default)]
 pub(super) struct Journal(Arc<Mutex<State>>);
 
-/// Events that strangers cause: so many a second, and so many at once, are told. The others are counted. There is room
-/// for the burst in the queue, so a flood of strangers pushes nothing else out before its reader had ten seconds.
+/// Events that strangers cause: so many a second, and so many at once, are told. The others are counted. So are those for
+/// which the queue has no place beside a few of other kinds: they push nothing out that matters more.
 const CHEAP_EVENTS: u32 = 100;
 const CHEAP_BURST: u32 = 900;
 
@@ -57,7 +57,7 @@ impl Journal {
         if !state.watched {
             return;
         }
-        if event.is_cheap() && !state.cheap.take(Instant::now()) {
+        if event.is_cheap() && (state.events.is_crowded() || !state.cheap.take(Instant::now())) {
             state.events.drop_one();
             return;
         }

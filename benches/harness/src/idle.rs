@@ -21,7 +21,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     arguments.finish()?;
     allow_files(u64::from(count))?;
     heap::start_counting();
-    let pull = Pull::new();
+    let pull = Pull::builder().handshake_rate(None).build();
     let endpoint = pull.bind("tcp://127.0.0.1:0")?.to_string();
     let clients = Child::start(&["idle", &count.to_string(), &endpoint])?;
     let (heap_before, memory_before) = (heap::live(), resident()?);
@@ -78,7 +78,7 @@ pub(crate) fn allow_files(connections: u64) -> Outcome<()> {
 }
 
 /// Bytes of memory that this process has from the system.
-fn resident() -> Outcome<i64> {
+pub(crate) fn resident() -> Outcome<i64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let kilobytes = status
         .lines()

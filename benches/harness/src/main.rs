@@ -1,10 +1,11 @@
-//! Measures aqueduct against bare sockets: throughput, round trips, the cost of idle peers, fairness, and crowds.
+//! Measures aqueduct against bare sockets: throughput, round trips, the cost of idle peers, fairness, crowds, and floods.
 //!
 //! ```text
 //! cargo run --release -p aqueduct-harness -- run  [--quick] [--rounds 5] [--seconds 1] [--only PATTERN] [--write]
 //! cargo run --release -p aqueduct-harness -- idle [--count 10000] [--write]
 //! cargo run --release -p aqueduct-harness -- fair [--peers 1000] [--each 10000] [--write]
 //! cargo run --release -p aqueduct-harness -- crowd [--subscribers 1000] [--dealers 5000] [--rounds 5] [--write]
+//! cargo run --release -p aqueduct-harness -- floods [--silent 10000] [--dripping 1000] [--topics 1000000] [--seconds 20]
 //! ```
 //!
 //! Both sides of a connection are processes of their own: this program starts itself again for each of them.
@@ -18,6 +19,7 @@ mod child;
 mod clock;
 mod crowd;
 mod fair;
+mod floods;
 mod heap;
 mod idle;
 mod payload;
@@ -43,7 +45,8 @@ const USAGE: &str =
     "usage: aqueduct-harness run  [--quick] [--rounds N] [--seconds S] [--only PATTERN] [--write]
        aqueduct-harness idle [--count N] [--write]
        aqueduct-harness fair [--peers N] [--each N] [--write]
-       aqueduct-harness crowd [--subscribers N] [--dealers N] [--rounds N] [--write]";
+       aqueduct-harness crowd [--subscribers N] [--dealers N] [--rounds N] [--write]
+       aqueduct-harness floods [--silent N] [--dripping N] [--topics N] [--seconds S]";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::new(std::env::args().skip(1));
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Some("idle") => idle::run(arguments),
         Some("fair") => fair::run(arguments),
         Some("crowd") => crowd::run(arguments),
+        Some("floods") => floods::run(arguments),
         Some("worker") => worker::run(arguments),
         _ => Err(USAGE.into()),
     };

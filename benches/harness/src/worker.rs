@@ -6,7 +6,7 @@ use crate::arguments::Arguments;
 use crate::cells::{Cell, Contender, Kind};
 use crate::child::{Report, wait_for_parent};
 use crate::traffic::{Sink, Source, Tally, answer, ask, recv_all, send_for};
-use crate::{Outcome, aqueduct_side, clock, crowd, fair, idle, raw_side};
+use crate::{Outcome, aqueduct_side, clock, crowd, fair, floods, idle, raw_side};
 
 /// What a worker is told.
 struct Task {
@@ -19,6 +19,10 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     let role = arguments.word().unwrap_or_default();
     match role.as_str() {
         "idle" => return idle::clients(arguments),
+        "silent" => return floods::silent(arguments),
+        "dripping" => return floods::dripping(arguments),
+        "churn" => return floods::churn(arguments),
+        "topics" => return floods::topics(arguments),
         "fair" => return fair::clients(arguments),
         "subscribers" => return crowd::subscribers(arguments),
         "dealers" => return crowd::dealers(arguments),

@@ -7,7 +7,7 @@ use crate::Outcome;
 
 const SHORT: u8 = 0;
 const LONG: u8 = 2;
-const COMMAND: u8 = 4;
+pub(crate) const COMMAND: u8 = 4;
 
 /// The longest header.
 pub(crate) const MAX_HEADER: usize = 9;
@@ -38,13 +38,20 @@ pub(crate) fn parse_header(input: &[u8]) -> Option<(usize, usize)> {
 
 /// Connects and shakes hands as a PUSH socket does.
 pub(crate) fn connect_push(address: SocketAddr) -> Outcome<TcpStream> {
+    connect_as("PUSH", address)
+}
+
+/// Connects and shakes hands as a socket of this type does.
+pub(crate) fn connect_as(socket_type: &str, address: SocketAddr) -> Outcome<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     let mut greeting = [0; 64];
     greeting[..16].copy_from_slice(b"\xff\0\0\0\0\0\0\0\0\x7f\x03\x01NULL");
-    let ready = b"\x05READY\x0bSocket-Type\0\0\0\x04PUSH";
+    let mut ready = b"\x05READY\x0bSocket-Type\0\0\0".to_vec();
+    ready.push(u8::try_from(socket_type.len())?);
+    ready.extend_from_slice(socket_type.as_bytes());
     let mut opening = greeting.to_vec();
     opening.extend_from_slice(&[COMMAND, u8::try_from(ready.len())?]);
-    opening.extend_from_slice(ready);
+    opening.extend_from_slice(&ready);
     stream.write_all(&opening)?;
     stream.read_exact(&mut greeting)?;
     let mut header = [0; 2];

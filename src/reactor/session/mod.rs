@@ -379,8 +379,11 @@ impl Session {
             Some(pipe) => hooks.disconnected(pipe, ended.in_doubt, !kept, Some(event)),
             None => hooks.emit(event),
         }
-        if let Origin::Dialed(dialer) = &self.origin {
-            dialer.lost(ended.link.filter(|_| kept), &ended.reason, ended.was_ready);
+        match &self.origin {
+            Origin::Dialed(dialer) => {
+                dialer.lost(ended.link.filter(|_| kept), &ended.reason, ended.was_ready);
+            }
+            Origin::Accepted(listener) => listener.forget_settled(),
         }
     }
 
