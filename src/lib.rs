@@ -100,6 +100,7 @@
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;
 
+mod allowance;
 #[cfg(aqueduct_bench)]
 #[doc(hidden)]
 pub mod bench_internals;
@@ -115,6 +116,7 @@ mod peer;
 mod pipe;
 mod pool;
 mod queue;
+mod rate;
 mod reactor;
 mod recycle;
 mod security;
@@ -153,7 +155,7 @@ pub use socket::{
 };
 #[cfg(feature = "futures")]
 pub use socket::{RecvStream, SendSink};
-pub use stats::{CloseReport, Count, DropReason, Drops, PeerStats, SocketStats, Traffic};
+pub use stats::{CloseReport, Count, DropReason, Drops, Endings, PeerStats, SocketStats, Traffic};
 
 /// The claims that the fuzzers check; not part of the library.
 #[cfg(fuzzing)]

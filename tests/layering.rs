@@ -18,13 +18,15 @@ const VALUES: [&str; 9] = [
     "message", "queue", "endpoint", "options", "peer", "error", "security", "stats", "monitor",
 ];
 
-/// Tools without a layer of their own: stores of buffers, a table, and the locks (std's, or loom's).
-const TOOLS: [&str; 4] = ["pool", "recycle", "slab", "sync"];
+/// Tools without a layer of their own: shared memory, stores of buffers, a bucket of tokens, a table, and the locks (std's, or loom's).
+const TOOLS: [&str; 6] = ["allowance", "pool", "rate", "recycle", "slab", "sync"];
 
 /// Which module may use which others, beside itself and the values.
-const MAY_USE: [(&str, &[&str]); 19] = [
+const MAY_USE: [(&str, &[&str]); 21] = [
     ("message", &["pool", "recycle"]),
     ("pool", &[]),
+    ("allowance", &[]),
+    ("rate", &[]),
     ("recycle", &[]),
     ("queue", &["pool", "recycle"]),
     ("endpoint", &[]),
@@ -37,10 +39,13 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("slab", &[]),
     ("sync", &[]),
     ("zmtp", &["recycle"]),
-    ("pipe", &["sync"]),
+    ("pipe", &["allowance", "sync"]),
     ("pattern", &["pipe", "slab"]),
     ("transport", &["pipe", "sync"]),
-    ("reactor", &["zmtp", "pipe", "transport", "slab", "sync"]),
+    (
+        "reactor",
+        &["zmtp", "pipe", "transport", "allowance", "rate", "slab", "sync"],
+    ),
     ("context", &["reactor", "transport", "slab", "sync"]),
 ];
 
@@ -49,9 +54,9 @@ const MAY_USE: [(&str, &[&str]); 19] = [
 const TOP: [&str; 4] = ["bench_internals", "guide", "simulation", "socket"];
 
 /// What does without a clock, threads, `mio` or sockets of the system.
-const PURE: [&str; 11] = [
-    "message", "queue", "endpoint", "options", "peer", "security", "stats", "monitor", "zmtp", "pipe",
-    "pattern",
+const PURE: [&str; 12] = [
+    "rate", "message", "queue", "endpoint", "options", "peer", "security", "stats", "monitor", "zmtp",
+    "pipe", "pattern",
 ];
 
 const IMPURE: [&str; 7] = [
