@@ -497,7 +497,7 @@ impl Source for Session {
         });
     }
 
-    fn handle_timeout(self: Arc<Self>, now: Instant, _scratch: &mut Scratch) {
+    fn handle_timeout(self: Arc<Self>, now: Instant, scratch: &mut Scratch) {
         self.run(|state, after| {
             state.armed = None;
             if state.draining {
@@ -510,6 +510,10 @@ impl Source for Session {
                     limit,
                 });
             }
+            // A peer is silent only if nothing of it waits to be read: perhaps nobody has looked since it came.
+            state.readable = true;
+            self.fill(state, scratch, after)?;
+            self.check_allowance(state)?;
             state.connection.handle_timeout(now)?;
             self.reactor
                 .arm(self.key, &mut state.armed, state.connection.poll_timeout());
