@@ -436,3 +436,24 @@ pub enum DisconnectReason {
     #[error("closed by this end")]
     Local,
 }
+
+impl DisconnectReason {
+    /// Names the reason without its particulars: of a limit, what is limited. It is what
+    /// [`SocketStats::endings`](crate::SocketStats::endings) counts by.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::PeerClosed => "closed by the peer",
+            Self::Io(_) => "transport failed",
+            Self::Refused(_) => "refused by the peer",
+            Self::NotResolved(_) => "name not resolved",
+            Self::Denied(_) => "denied",
+            Self::Local => "closed by this end",
+            Self::Malformed(what)
+            | Self::Rejected(what)
+            | Self::OverLimit { what, .. }
+            | Self::Incompatible { what, .. }
+            | Self::TimedOut { what, .. } => what,
+        }
+    }
+}

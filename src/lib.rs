@@ -102,6 +102,7 @@ struct ReadmeDoctests;
 
 #[cfg(feature = "curve")]
 mod allow_list;
+mod allowance;
 #[cfg(aqueduct_bench)]
 #[doc(hidden)]
 pub mod bench_internals;
@@ -119,6 +120,7 @@ mod peer;
 mod pipe;
 mod pool;
 mod queue;
+mod rate;
 mod reactor;
 mod recycle;
 mod security;
@@ -163,7 +165,7 @@ pub use socket::{
 };
 #[cfg(feature = "futures")]
 pub use socket::{RecvStream, SendSink};
-pub use stats::{CloseReport, Count, DropReason, Drops, PeerStats, SocketStats, Traffic};
+pub use stats::{CloseReport, Count, DropReason, Drops, Endings, PeerStats, SocketStats, Traffic};
 
 /// The claims that the fuzzers check; not part of the library.
 #[cfg(fuzzing)]

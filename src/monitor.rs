@@ -35,6 +35,12 @@ pub enum Event {
         /// What the system said.
         error: std::io::ErrorKind,
     },
+    /// Connections come faster than [`handshake_rate`](crate::Builder::handshake_rate) allows: from now on the next ones
+    /// wait with the system until it is their turn. Told once for each such time.
+    AcceptPaused {
+        /// Where they come in.
+        endpoint: Endpoint,
+    },
     /// A connection to an endpoint was made. The handshake follows.
     Connected {
         /// The endpoint.
@@ -102,6 +108,28 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Tells whether strangers can cause as many of these as they like.
+    pub(crate) fn is_cheap(&self) -> bool {
+        matches!(
+            self,
+            Self::Accepted { .. } | Self::AcceptFailed { .. } | Self::HandshakeFailed { .. }
+        )
+    }
+
+    /// By what it is counted that a connection has ended, or was not let in.
+    pub(crate) fn ending(&self) -> Option<&'static str> {
+        match self {
+            Self::HandshakeFailed { reason, .. }
+            | Self::Disconnected { reason, .. }
+            | Self::ConnectFailed { reason, .. } => Some(reason.kind()),
+            Self::AcceptFailed { .. } => Some("a connection could not be accepted"),
+            Self::AcceptPaused { .. } => Some("handshakes a second"),
+            _ => None,
+        }
+    }
+}
+
 /// Events in order, of which only the newest are kept.
 #[derive(Debug, Default)]
 pub(crate) struct EventQueue {
@@ -116,6 +144,16 @@ impl EventQueue {
             self.dropped += 1;
         }
         self.events.push_back(event);
+    }
+
+    /// Tells whether one more could push out an older one, but for a few.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.events.len() >= MAX_EVENTS - MAX_EVENTS / 8
+    }
+
+    /// An event is not even taken in.
+    pub(crate) fn drop_one(&mut self) {
+        self.dropped += 1;
     }
 
     pub(crate) fn pop(&mut self) -> Option<Event> {

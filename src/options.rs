@@ -16,6 +16,7 @@ pub struct Options {
     pub(crate) recv_hwm: usize,
     pub(crate) send_hwm_bytes: usize,
     pub(crate) recv_hwm_bytes: usize,
+    pub(crate) recv_memory: usize,
     pub(crate) linger: Option<Duration>,
     pub(crate) send_timeout: Option<Duration>,
     pub(crate) recv_timeout: Option<Duration>,
@@ -123,6 +124,8 @@ pub(crate) struct LinkOptions {
     pub(crate) handshake_timeout: Duration,
     pub(crate) stall_timeout: Duration,
     pub(crate) max_handshakes: usize,
+    pub(crate) handshake_rate: Option<u32>,
+    pub(crate) max_peers: usize,
     pub(crate) heartbeat_interval: Option<Duration>,
     pub(crate) heartbeat_timeout: Duration,
     pub(crate) heartbeat_ttl: Option<Duration>,
@@ -143,6 +146,8 @@ pub(crate) struct TransportOptions {
     pub(crate) recv_buffer: Option<usize>,
     pub(crate) tos: Option<u8>,
     pub(crate) bind_to_device: Option<String>,
+    pub(crate) user_timeout: Option<Duration>,
+    pub(crate) ipc_mode: u32,
 }
 
 /// How TCP probes an idle connection; see [`Builder::keepalive`](crate::Builder::keepalive).
@@ -163,6 +168,7 @@ impl Default for Options {
             recv_hwm: 1000,
             send_hwm_bytes: 64 * MIB,
             recv_hwm_bytes: 64 * MIB,
+            recv_memory: 1024 * MIB,
             linger: Some(Duration::from_secs(5)),
             send_timeout: None,
             recv_timeout: None,
@@ -189,6 +195,8 @@ impl Default for LinkOptions {
             handshake_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(60),
             max_handshakes: 1024,
+            handshake_rate: Some(1000),
+            max_peers: 65_536,
             heartbeat_interval: Some(Duration::from_secs(15)),
             heartbeat_timeout: Duration::from_secs(45),
             heartbeat_ttl: None,
@@ -211,6 +219,8 @@ impl Default for TransportOptions {
             recv_buffer: None,
             tos: None,
             bind_to_device: None,
+            user_timeout: None,
+            ipc_mode: 0o600,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Counters: where every message went, per socket and per peer, as snapshots.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::{Endpoint, Message, PeerInfo};
@@ -155,6 +156,32 @@ impl Traffic {
     }
 }
 
+/// Counts of connections that ended, or never came to be, by reason.
+///
+/// A reason is named without its particulars, as [`DisconnectReason::kind`](crate::DisconnectReason::kind) gives it. Two
+/// names are no connection's: `"handshakes a second"` counts the times that connections came too fast, and
+/// `"a connection could not be accepted"` what the system refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endings(BTreeMap<&'static str, u64>);
+
+impl Endings {
+    /// Returns how many there were of this kind.
+    #[must_use]
+    pub fn of(&self, kind: &str) -> u64 {
+        self.0.get(kind).copied().unwrap_or_default()
+    }
+
+    /// Returns each kind of which there was any, with its count.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.0.iter().map(|(kind, count)| (*kind, *count))
+    }
+
+    /// The kinds are texts of this crate, so there are only so many.
+    pub(crate) fn add(&mut self, kind: &'static str) {
+        *self.0.entry(kind).or_default() += 1;
+    }
+}
+
 /// A snapshot of a socket's counters.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -163,10 +190,12 @@ pub struct SocketStats {
     pub total: Traffic,
     /// The peers of now, one entry per pipe: connected ones, and endpoints that wait for a connection.
     pub peers: Vec<PeerStats>,
-    /// Events that the monitor dropped because nobody took them in time.
+    /// Events that the monitor dropped because nobody took them in time, or because strangers caused too many.
     pub monitor_dropped: u64,
     /// Connections that this socket's [`Authenticator`](crate::Authenticator) did not let in.
     pub denied: u64,
+    /// Why connections have ended, or were not let in, since the socket was built.
+    pub endings: Endings,
     /// Requests whose [`Reply`](crate::Reply) was dropped unsent.
     pub unanswered: u64,
     /// Notices of a [`Router`](crate::Router) or an [`XPub`](crate::XPub) that were dropped because nobody took them in

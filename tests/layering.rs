@@ -18,13 +18,16 @@ const VALUES: [&str; 10] = [
     "message", "queue", "endpoint", "options", "peer", "error", "keys", "security", "stats", "monitor",
 ];
 
-/// Tools without a layer of their own: stores of buffers, a table, the locks (std's, or loom's), and a way to write bytes.
-const TOOLS: [&str; 5] = ["pool", "recycle", "slab", "sync", "z85"];
+/// Tools without a layer of their own: shared memory, stores of buffers, a bucket of tokens, a table, the locks (std's, or
+/// loom's), and a way to write bytes.
+const TOOLS: [&str; 7] = ["allowance", "pool", "rate", "recycle", "slab", "sync", "z85"];
 
 /// Which module may use which others, beside itself and the values.
-const MAY_USE: [(&str, &[&str]); 21] = [
+const MAY_USE: [(&str, &[&str]); 23] = [
     ("message", &["pool", "recycle"]),
     ("pool", &[]),
+    ("allowance", &[]),
+    ("rate", &[]),
     ("recycle", &[]),
     ("queue", &["pool", "recycle"]),
     ("endpoint", &[]),
@@ -39,10 +42,13 @@ const MAY_USE: [(&str, &[&str]); 21] = [
     ("sync", &[]),
     ("z85", &[]),
     ("zmtp", &["recycle"]),
-    ("pipe", &["sync"]),
+    ("pipe", &["allowance", "sync"]),
     ("pattern", &["pipe", "slab"]),
     ("transport", &["pipe", "sync"]),
-    ("reactor", &["zmtp", "pipe", "transport", "slab", "sync"]),
+    (
+        "reactor",
+        &["zmtp", "pipe", "transport", "allowance", "rate", "slab", "sync"],
+    ),
     ("context", &["reactor", "transport", "slab", "sync"]),
 ];
 
@@ -51,9 +57,9 @@ const MAY_USE: [(&str, &[&str]); 21] = [
 const TOP: [&str; 5] = ["allow_list", "bench_internals", "guide", "simulation", "socket"];
 
 /// What does without a clock, threads, `mio` or sockets of the system.
-const PURE: [&str; 13] = [
-    "message", "queue", "endpoint", "options", "peer", "keys", "security", "stats", "monitor", "z85", "zmtp",
-    "pipe", "pattern",
+const PURE: [&str; 14] = [
+    "rate", "message", "queue", "endpoint", "options", "peer", "keys", "security", "stats", "monitor", "z85",
+    "zmtp", "pipe", "pattern",
 ];
 
 const IMPURE: [&str; 7] = [

@@ -1,7 +1,7 @@
 //! RFC 30, the pipeline pattern: each thing that PUSH and PULL must do or must not do, over each transport.
 //!
 //! The rules are in our own words, above each script. That PUSH never receives and PULL never sends needs no test
-//! here: neither verb exists. What a peer sends against the rules is in `bad_input.rs` and `options.rs`.
+//! here: neither verb exists. What a peer sends against the rules is in `hostile` and `options.rs`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::ring::Ring;
 use super::{Address, Limits, PushError, To, Wake, WakeReader, Wakes};
+use crate::allowance::{Allowance, Share};
 use crate::message::Message;
 use crate::queue::{Load, Queue, Run};
 use crate::stats::{DropReason, Drops, Traffic};
@@ -21,9 +22,32 @@ struct LaneState {
     reader: Option<Address>,
     /// Who writes to the lane; nobody between two connections.
     writer: Option<Address>,
+    /// What the lane holds of an allowance that it shares with others.
+    share: Option<Share>,
 }
 
 impl LaneState {
+    /// What is in the lane has changed.
+    #[inline]
+    fn account(&mut self) {
+        if let Some(share) = &mut self.share {
+            share.set(self.ring.held().weight());
+        }
+    }
+
+    /// Returns how many messages and bytes may be sent; if none, the writer is marked as waiting. While the lanes together
+    /// hold too much, a lane that has something to be read takes no more.
+    fn room(&mut self) -> Option<(u64, u64)> {
+        let short = self
+            .share
+            .as_ref()
+            .is_some_and(|share| share.allowance().is_short());
+        if short && self.ring.hold_back() {
+            return None;
+        }
+        self.ring.room()
+    }
+
     fn wake_reader_if(&self, due: bool) -> Option<Wake> {
         let address = self.reader.as_ref().filter(|_| due)?;
         Some(Wake {
@@ -93,6 +117,7 @@ pub(crate) fn pair(limits: PipeLimits) -> (PipeEnd, PipeEnd) {
             ring: Ring::new(limits),
             reader: None,
             writer: None,
+            share: None,
         })))
     };
     let (there, back) = (lane(limits.send), lane(limits.recv));
@@ -116,6 +141,11 @@ impl PipeEnd {
     pub(crate) fn set_owner(&mut self, address: Option<Address>) {
         self.tx.0.lock().writer.clone_from(&address);
         self.rx.0.lock().reader = address;
+    }
+
+    /// What comes in at this end counts against an allowance from now on.
+    pub(crate) fn charge(&mut self, allowance: &Arc<Allowance>) {
+        self.rx.0.lock().share = Some(Share::of(allowance));
     }
 
     /// Says how this end sleeps from now on when it finds nothing to read.
@@ -209,12 +239,13 @@ impl PipeEnd {
             return None;
         }
         let due = lane.ring.push_all(messages);
+        lane.account();
         lane.wake_reader_if(due)
     }
 
     /// Returns how many messages and bytes may be sent, or marks this end as waiting if there is no room.
     pub(crate) fn room(&mut self) -> Option<(u64, u64)> {
-        self.tx.0.lock().ring.room()
+        self.tx.0.lock().room()
     }
 
     /// Tells whether a message could be sent now, and marks this end as waiting if not.
@@ -295,6 +326,7 @@ impl PipeEnd {
         }
         let mut lane = self.rx.0.lock();
         let due = lane.ring.release(read);
+        lane.account();
         self.taken = self.batch.load();
         self.floor = floor(self.taken, lane.ring.limits());
         lane.wake_writer_if(due)

@@ -238,6 +238,15 @@ impl Ring {
         ))
     }
 
+    /// Marks the writer as waiting until the reader has read, although there may be room; tells whether it has to read
+    /// anything. A ring that keeps its newest message is not made to wait: it holds one.
+    pub(crate) fn hold_back(&mut self) -> bool {
+        let waits =
+            self.held.messages > 0 && !self.reader_closed && self.limits.when_full != WhenFull::KeepNewest;
+        self.writer_waits |= waits;
+        waits
+    }
+
     /// Moves everything that is queued into the reader's empty batch. If there is nothing, the reader goes to sleep
     /// with `sleep` as the condition to wake it.
     pub(crate) fn take(&mut self, batch: &mut Queue, sleep: WakeReader) -> bool {

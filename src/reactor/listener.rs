@@ -1,25 +1,29 @@
-//! A listener: accepts connections, bounds how many shake hands at once, and sits out a lack of descriptors.
+//! A listener: accepts connections, bounds how many come and shake hands at once, and sits out a lack of descriptors.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::event_loop::Scratch;
+use super::half_open::HalfOpen;
 use super::session::Session;
 use super::{LinkConfig, Reactor, Readiness, Source};
 use crate::Endpoint;
 use crate::error::DisconnectReason;
 use crate::monitor::Event;
+use crate::rate::TokenBucket;
 use crate::sync::Mutex;
-use crate::transport::{self, AcceptFailure};
+use crate::transport::{self, AcceptFailure, Site};
 
 /// Connections accepted in one turn, so that a flood of them does not starve those that are there.
-const ACCEPTS_PER_TURN: usize = 64;
+const ACCEPTS_PER_TURN: usize = 16;
 
 /// The pause after the system had no descriptor left; doubled up to the longest one as long as it has none.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The pause after connections came too fast: long enough to take in a few with one wake-up, too short to be felt.
+const PACE: Duration = Duration::from_millis(2);
 
 /// A bound endpoint.
 pub(crate) struct Listener {
@@ -33,8 +37,11 @@ pub(crate) struct Listener {
 struct State {
     /// Gone once the endpoint is unbound.
     socket: Option<transport::Listener>,
-    /// Sessions that may still be shaking hands, the oldest in front.
-    handshakes: VecDeque<Arc<Session>>,
+    handshakes: HalfOpen<Arc<Session>>,
+    /// How fast connections may come; without one, as they like.
+    rate: Option<TokenBucket>,
+    /// They come faster than that, and it was told.
+    rushed: bool,
     pause: Duration,
     armed: Option<Instant>,
 }
@@ -49,6 +56,7 @@ impl Listener {
         reactor.start_thread()?;
         let socket = transport::bind(endpoint, &config.options.transport)?;
         let endpoint = socket.endpoint().clone();
+        let rate = config.options.handshake_rate;
         let listener = reactor.insert(|key| {
             Arc::new(Self {
                 key,
@@ -57,7 +65,9 @@ impl Listener {
                 endpoint,
                 state: Mutex::new(State {
                     socket: Some(socket),
-                    handshakes: VecDeque::new(),
+                    handshakes: HalfOpen::new(),
+                    rate: rate.map(|rate| TokenBucket::new(rate, rate)),
+                    rushed: false,
                     pause: FIRST_PAUSE,
                     armed: None,
                 }),
@@ -99,17 +109,20 @@ impl Listener {
         };
         let _ = socket.deregister(&self.reactor.registry);
         self.reactor.remove(self.key, &mut state.armed);
-        let handshakes = std::mem::take(&mut state.handshakes);
+        let handshakes = state.handshakes.take();
         drop(state);
         drop(socket);
         for session in handshakes {
-            if !session.is_settled() {
-                session.close(DisconnectReason::Local);
-            }
+            session.close(DisconnectReason::Local);
         }
         self.config.hooks.emit(Event::Closed {
             endpoint: self.endpoint.clone(),
         });
+    }
+
+    /// A connection that was accepted here has ended.
+    pub(super) fn forget_settled(&self) {
+        self.state.lock().handshakes.forget_settled();
     }
 
     /// Accepts what is there. Returns sessions that must go to make room.
@@ -117,22 +130,27 @@ impl Listener {
         let mut shed = Vec::new();
         let mut state = self.state.lock();
         for _ in 0..ACCEPTS_PER_TURN {
+            if self.is_rushed(&mut state, now) {
+                return shed;
+            }
             let Some(socket) = &mut state.socket else {
                 return shed;
             };
             let result = socket.accept().and_then(|stream| {
-                let address = stream.peer_name();
-                Ok((Session::accept(self, stream, now)?, address))
+                let (address, site) = (stream.peer_name(), stream.site());
+                Ok((Session::accept(self, stream, now)?, address, site))
             });
             match result {
-                Ok((session, address)) => {
+                Ok((session, address, site)) => {
                     state.pause = FIRST_PAUSE;
                     let endpoint = self.endpoint.clone();
                     self.config.hooks.emit(Event::Accepted { endpoint, address });
-                    state.handshakes.push_back(session);
-                    shed.extend(state.shed(self.config.options.max_handshakes));
+                    shed.extend(state.take_in(site, session, self.config.options.max_handshakes, now));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return shed,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    state.rushed = false;
+                    return shed;
+                }
                 Err(error) => {
                     let (endpoint, kind) = (self.endpoint.clone(), error.kind());
                     self.config.hooks.emit(Event::AcceptFailed {
@@ -153,6 +171,21 @@ impl Listener {
         shed
     }
 
+    /// Tells whether connections come too fast. The next are then taken in after a pause, and wait with the system, which
+    /// turns away those that are too many: it costs us nothing.
+    fn is_rushed(&self, state: &mut State, now: Instant) -> bool {
+        let Some(next) = state.rate.as_ref().and_then(|rate| rate.next(now)) else {
+            return false;
+        };
+        if !std::mem::replace(&mut state.rushed, true) {
+            let endpoint = self.endpoint.clone();
+            self.config.hooks.emit(Event::AcceptPaused { endpoint });
+        }
+        let again = now.checked_add(PACE).map(|pace| pace.max(next));
+        self.reactor.arm(self.key, &mut state.armed, again);
+        true
+    }
+
     fn accept_and_shed(self: &Arc<Self>, now: Instant) {
         let limit = self.config.options.max_handshakes as u64;
         for session in self.accept(now) {
@@ -166,25 +199,18 @@ impl Listener {
 }
 
 impl State {
-    /// Takes out the oldest handshake if there are too many.
-    fn shed(&mut self, limit: usize) -> Option<Arc<Session>> {
-        if self.handshakes.len() <= limit {
-            // Forget the finished ones now and then, so that this line is no longer than it must be.
-            while self
-                .handshakes
-                .front()
-                .is_some_and(|session| session.is_settled())
-            {
-                self.handshakes.pop_front();
-            }
-            return None;
+    /// Takes in a new connection; returns the one that must go for it, if there are too many.
+    fn take_in(
+        &mut self,
+        site: Site,
+        session: Arc<Session>,
+        limit: usize,
+        now: Instant,
+    ) -> Option<Arc<Session>> {
+        if let Some(rate) = &mut self.rate {
+            rate.take(now);
         }
-        self.handshakes.retain(|session| !session.is_settled());
-        if self.handshakes.len() > limit {
-            self.handshakes.pop_front()
-        } else {
-            None
-        }
+        self.handshakes.add(site, session, limit)
     }
 }
 

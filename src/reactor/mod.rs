@@ -17,6 +17,7 @@ mod dialer;
 mod driver;
 mod event_loop;
 mod gathering;
+mod half_open;
 mod listener;
 mod session;
 mod spin;
@@ -33,6 +34,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Poll, Registry, Token};
 
+use crate::allowance::Allowance;
 use crate::error::DisconnectReason;
 use crate::monitor::Event;
 use crate::options::LinkOptions;
@@ -81,9 +83,14 @@ thread_local! {
 
 /// What a connection tells its socket, and asks of it. The socket layer implements this.
 pub(crate) trait Hooks: Send + Sync {
-    /// The handshake on a connection without a pipe is done: the socket makes a pipe, or will not have the peer.
-    /// Called with the session locked.
-    fn attach(&self, endpoint: &Endpoint, info: &Arc<PeerInfo>) -> Result<Link, DisconnectReason>;
+    /// The handshake on a connection without a pipe is done: the socket makes a pipe, or will not have the peer, which
+    /// may have come by itself (`accepted`). Called with the session locked.
+    fn attach(
+        &self,
+        endpoint: &Endpoint,
+        info: &Arc<PeerInfo>,
+        accepted: bool,
+    ) -> Result<Link, DisconnectReason>;
 
     /// The handshake on a connection whose pipe is there already is done: the socket may not want this peer. Called with
     /// the session locked.
@@ -114,6 +121,8 @@ pub(crate) struct LinkConfig {
     pub(crate) hooks: Arc<dyn Hooks>,
     pub(crate) zmtp: Arc<zmtp::Config>,
     pub(crate) options: LinkOptions,
+    /// What all of them may hold of what came in.
+    pub(crate) allowance: Arc<Allowance>,
     /// How long a closing socket flushes, and at most waits for peers to end their side.
     pub(crate) linger: Option<Duration>,
     /// Whether the socket type receives messages at all; what others send to it is discarded.

@@ -213,6 +213,12 @@ setters! {
     /// Default 64 MiB; 0 means no limit.
     recv_hwm_bytes(bytes: usize) |options| options.recv_hwm_bytes = bytes;
 
+    /// Bytes that may wait for `recv` from all peers of other processes together, counted as for
+    /// [`send_hwm_bytes`](Self::send_hwm_bytes), with messages that have come in part. Default 1 GiB; 0 means no limit.
+    /// From half of it on, no more is read from peers of whom something waits. Above it, a peer in the middle of a message
+    /// of more than 64 KiB is disconnected.
+    recv_memory(bytes: usize) |options| options.recv_memory = bytes;
+
     /// How long closing waits for messages to be written. Default 5 s; zero gives up at once, `None` waits for ever.
     linger(time: Option<Duration>) |options| options.linger = time;
 
@@ -251,9 +257,20 @@ setters! {
     /// How long a peer may pause in the middle of a message. Default 60 s; at least 1 ms.
     stall_timeout(time: Duration) |options| options.link.stall_timeout = time.max(Duration::from_millis(1));
 
-    /// How many accepted connections of an endpoint may be in their handshake at once; more, and the oldest is shed.
-    /// Default 1,024; at least 1.
+    /// How many accepted connections of an endpoint may be in their handshake at once; more, and the oldest is shed of
+    /// the host that has the most, which is that of the flood if there is one. Hosts are told apart by their IPv4
+    /// address, or by the first 64 bits of an IPv6 one; ipc is one host. Default 1,024; at least 1.
     max_handshakes(count: usize) |options| options.link.max_handshakes = count.max(1);
+
+    /// How many connections of an endpoint are accepted in a second, and at once after a rest; the next ones wait with
+    /// the system. Default 1,000, which takes a tenth of one processor; at least 1; `None` accepts as they come.
+    handshake_rate(per_second: Option<u32>) |options| {
+        options.link.handshake_rate = per_second.map(|rate| rate.max(1));
+    };
+
+    /// How many accepted peers the socket has at most; further ones are disconnected when they have said who they are.
+    /// Default 65,536; at least 1. Peers over inproc, and endpoints that the socket connects to, do not count.
+    max_peers(count: usize) |options| options.link.max_peers = count.max(1);
 
     /// How often a peer is asked for a sign of life. Default 15 s; `None` never asks. Peers that speak ZMTP 3.0 are
     /// never asked.
@@ -303,6 +320,17 @@ setters! {
 
     /// The type of service of IPv4 packets, the traffic class of IPv6 ones. Default `None`: as the system has it.
     tos(value: Option<u8>) |options| options.link.transport.tos = value;
+
+    /// How long bytes that were sent may stay unacknowledged before the system gives a tcp connection up (Linux, to the
+    /// millisecond; at least 1 ms; elsewhere no effect). Default `None`: as the system has it, which is many minutes.
+    user_timeout(time: Option<Duration>) |options| {
+        options.link.transport.user_timeout = time.map(|time| time.max(Duration::from_millis(1)));
+    };
+
+    /// Who may connect to the file of an ipc endpoint that is bound: the permissions of the file, of which the lowest nine
+    /// bits count. To connect takes the right to write. Default 0o600: this user only. It holds from the moment that the
+    /// file is there.
+    ipc_mode(mode: u32) |options| options.link.transport.ipc_mode = mode & 0o777;
 
     /// The network interface that connections go through (Linux). Default `None`: any.
     bind_to_device(name: Option<String>) |options| options.link.transport.bind_to_device = name;

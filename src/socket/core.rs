@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::monitor::Journal;
 use super::waiters::{Signal, Waiters};
+use crate::allowance::Allowance;
 use crate::context::{self, Context};
 use crate::error::{DisconnectReason, TryRecvError};
 use crate::message::Message;
@@ -14,7 +15,7 @@ use crate::monitor::Event;
 use crate::options::Options;
 use crate::pattern::{Effects, Offer, Pattern, Pipes};
 use crate::peer::{PeerInfo, SocketType};
-use crate::pipe::{Limits, PipeLimits, Wakes};
+use crate::pipe::{self, Limits, PipeEnd, PipeLimits, Wakes};
 use crate::reactor::{Alarm, Dialer, LinkConfig, Listener, Reactor, Session, Waiter};
 use crate::stats::{DropReason, PeerStats, SocketStats, Traffic};
 use crate::sync::{BriefMutex, BriefMutexGuard};
@@ -26,6 +27,8 @@ pub(crate) struct Core<P: Pattern> {
     pub(super) context: Arc<context::Shared>,
     pub(super) options: Options,
     pub(super) zmtp: Arc<zmtp::Config>,
+    /// What its connections may hold of what came in.
+    pub(super) allowance: Arc<Allowance>,
     /// What this socket says of itself within the process.
     pub(super) info: Arc<PeerInfo>,
     /// Set with the first endpoint that needs one.
@@ -40,6 +43,8 @@ pub(super) struct State<P> {
     pub(super) pipes: Pipes,
     /// What is known of each pipe, by the same keys.
     pub(super) peers: HashMap<usize, Peer>,
+    /// How many of them came by themselves.
+    pub(super) accepted: usize,
     pub(super) endpoints: Vec<Attachment>,
     pub(super) receivers: Waiters,
     pub(super) senders: Waiters,
@@ -102,6 +107,8 @@ pub(super) struct Peer {
     pub(super) doomed: Option<DisconnectReason>,
     /// The pattern knows the pipe.
     pub(super) attached: bool,
+    /// The peer came by itself, and counts against their limit.
+    pub(super) accepted: bool,
     pub(super) connections: u64,
     pub(super) in_doubt: u64,
 }
@@ -133,6 +140,7 @@ impl Peer {
             leaving: false,
             doomed: None,
             attached: false,
+            accepted: false,
             connections: 0,
             in_doubt: 0,
         }
@@ -168,6 +176,7 @@ impl<P: Pattern> Core<P> {
             myself: Weak::clone(myself),
             context: Arc::clone(context.shared()),
             zmtp: Arc::new(zmtp::Config::new(P::TYPE, &options.link)),
+            allowance: Allowance::new(options.recv_memory),
             info: Arc::new(PeerInfo {
                 routing_id: options.link.routing_id.clone(),
                 properties: options.link.properties.clone(),
@@ -180,6 +189,7 @@ impl<P: Pattern> Core<P> {
                 pattern,
                 pipes: Pipes::default(),
                 peers: HashMap::new(),
+                accepted: 0,
                 endpoints: Vec::new(),
                 receivers: Waiters::default(),
                 senders: Waiters::default(),
@@ -373,6 +383,7 @@ impl<P: Pattern> Core<P> {
             hooks: self.myself.upgrade()?,
             zmtp: Arc::clone(&self.zmtp),
             options: self.options.link.clone(),
+            allowance: Arc::clone(&self.allowance),
             linger: self.options.linger,
             receives: P::RECEIVES,
         }))
@@ -380,6 +391,14 @@ impl<P: Pattern> Core<P> {
 
     pub(super) fn pipe_limits(&self) -> PipeLimits {
         pipe_limits(&self.options, P::TYPE)
+    }
+
+    /// Makes a pipe to a peer that is not of this process: the socket's end, whose messages count against the allowance,
+    /// and the session's.
+    pub(super) fn wired_pipe(&self) -> (PipeEnd, PipeEnd) {
+        let (mut near, far) = pipe::pair(self.pipe_limits());
+        near.charge(&self.allowance);
+        (near, far)
     }
 
     pub(super) fn stats(&self) -> SocketStats {
@@ -390,6 +409,7 @@ impl<P: Pattern> Core<P> {
             peers: Vec::with_capacity(state.peers.len()),
             monitor_dropped: self.journal.dropped(),
             denied: self.journal.denied(),
+            endings: self.journal.endings(),
             unanswered: 0,
             notices_dropped: 0,
         };
@@ -594,6 +614,7 @@ impl<P: Pattern> State<P> {
         let (Some(end), Some(peer)) = (self.pipes.remove(key), self.peers.remove(&key)) else {
             return;
         };
+        self.accepted -= usize::from(peer.accepted);
         self.gone.merge(&peer.complete(end.traffic()));
     }
 

@@ -87,7 +87,7 @@ impl<P: Pattern> Core<P> {
         let link = if self.options.immediate && known_as.is_none() {
             None
         } else {
-            let (near, end) = pipe::pair(self.pipe_limits());
+            let (near, end) = self.wired_pipe();
             let pipe = self.add_pipe(near, Peer::new(endpoint.clone()));
             let pipe = pipe.map_err(|_| ConnectError::Closed)?;
             self.name_pipe(pipe, known_as)?;

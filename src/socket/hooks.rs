@@ -153,6 +153,19 @@ impl<P: Pattern> Core<P> {
 }
 
 impl<P: Pattern> State<P> {
+    /// Counts one more peer that came by itself, if there may be one more.
+    fn count_in(&mut self, limit: usize) -> Result<(), DisconnectReason> {
+        if self.accepted >= limit {
+            return Err(DisconnectReason::OverLimit {
+                what: "peers at once",
+                got: self.accepted as u64 + 1,
+                limit: limit as u64,
+            });
+        }
+        self.accepted += 1;
+        Ok(())
+    }
+
     /// Lets the pattern use a pipe, once.
     fn attach(&mut self, pipe: usize) {
         if let Some(peer) = self.peers.get_mut(&pipe)
@@ -183,11 +196,25 @@ impl<P: Pattern> State<P> {
 }
 
 impl<P: Pattern> Hooks for Core<P> {
-    fn attach(&self, endpoint: &Endpoint, info: &Arc<PeerInfo>) -> Result<Link, DisconnectReason> {
-        let (near, end) = pipe::pair(self.pipe_limits());
-        let admitted = self.admit_pipe(near, Peer::new(endpoint.clone()), info);
-        let pipe = admitted.map_err(|(why, _)| DisconnectReason::Rejected(why))?;
-        Ok(Link { pipe, end })
+    fn attach(
+        &self,
+        endpoint: &Endpoint,
+        info: &Arc<PeerInfo>,
+        accepted: bool,
+    ) -> Result<Link, DisconnectReason> {
+        let (near, end) = self.wired_pipe();
+        let peer = Peer {
+            accepted,
+            ..Peer::new(endpoint.clone())
+        };
+        if accepted {
+            self.state.lock().count_in(self.options.link.max_peers)?;
+        }
+        let admitted = self.admit_pipe(near, peer, info).map_err(|(why, _)| {
+            self.state.lock().accepted -= usize::from(accepted);
+            DisconnectReason::Rejected(why)
+        });
+        Ok(Link { pipe: admitted?, end })
     }
 
     fn readmit(&self, pipe: usize, info: &Arc<PeerInfo>) -> Result<(), DisconnectReason> {

@@ -11,34 +11,64 @@ use super::waiters::{Signal, Waiters};
 use crate::error::{DisconnectReason, RecvError, TryRecvError};
 use crate::monitor::{Event, EventQueue};
 use crate::pattern::Pattern;
+use crate::rate::TokenBucket;
 use crate::reactor::{Reactor, Waiter};
+use crate::stats::Endings;
 use crate::sync::Mutex;
 
 /// Where a socket writes down its events, if anybody has asked for them.
 #[derive(Clone, Default)]
 pub(super) struct Journal(Arc<Mutex<State>>);
 
-#[derive(Default)]
+/// Events that strangers cause: so many a second, and so many at once, are told. The others are counted. So are those for
+/// which the queue has no place beside a few of other kinds: they push nothing out that matters more.
+const CHEAP_EVENTS: u32 = 100;
+const CHEAP_BURST: u32 = 900;
+
 struct State {
     watched: bool,
     /// Peers that the authenticator did not let in, watched or not.
     denied: u64,
     ended: bool,
     events: EventQueue,
+    /// Whether there may be another event of which strangers can cause many.
+    cheap: TokenBucket,
+    endings: Endings,
     waiters: Waiters,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            watched: false,
+            denied: 0,
+            ended: false,
+            events: EventQueue::default(),
+            cheap: TokenBucket::new(CHEAP_EVENTS, CHEAP_BURST),
+            endings: Endings::default(),
+            waiters: Waiters::default(),
+        }
+    }
 }
 
 impl Journal {
     pub(super) fn record(&self, event: Event) {
         let mut state = self.0.lock();
-        let reason = match &event {
-            Event::HandshakeFailed { reason, .. } => Some(reason),
-            _ => None,
-        };
-        if matches!(reason, Some(DisconnectReason::Denied(_))) {
+        if let Event::HandshakeFailed {
+            reason: DisconnectReason::Denied(_),
+            ..
+        } = &event
+        {
             state.denied += 1;
         }
+        if let Some(kind) = event.ending() {
+            state.endings.add(kind);
+        }
         if !state.watched {
+            return;
+        }
+        if event.is_cheap() && (state.events.is_crowded() || !state.cheap.take(Instant::now())) {
+            state.events.drop_one();
             return;
         }
         state.events.push(event);
@@ -63,6 +93,11 @@ impl Journal {
 
     pub(super) fn dropped(&self) -> u64 {
         self.0.lock().events.dropped()
+    }
+
+    /// Why connections have ended so far.
+    pub(super) fn endings(&self) -> Endings {
+        self.0.lock().endings.clone()
     }
 
     fn try_recv(&self) -> Result<Event, TryRecvError> {
@@ -114,7 +149,9 @@ impl<P: Pattern> Core<P> {
 /// The stream of a socket's [`Event`]s, from [`monitor`](crate::Push::monitor).
 ///
 /// Up to 1,024 events are kept for a reader that is slow; then the oldest are dropped and counted in
-/// [`monitor_dropped`](crate::SocketStats::monitor_dropped). All monitors of a socket read from the same stream. It
+/// [`monitor_dropped`](crate::SocketStats::monitor_dropped). So are those of connections that come and fail, if they are
+/// more than 900 in a burst and 100 a second: strangers could cause any number of them. How many of which kind there
+/// were is in [`endings`](crate::SocketStats::endings). All monitors of a socket read from the same stream. It
 /// ends when the socket is closed; iterating over a monitor blocks for each event, and ends with the stream.
 ///
 /// ```

@@ -2,7 +2,7 @@
 //!
 //! The rules of a path, which differ from libzmq's on purpose:
 //!
-//! * The file has mode 0600 before anyone can connect. It gets that mode before it gets its name where the system allows
+//! * The file has its mode, 0600 unless an option says otherwise, before anyone can connect. It gets that mode before it gets its name where the system allows
 //!   it (Linux), and otherwise between `bind` and `listen`, when connects are still refused. Binding elsewhere and moving
 //!   the file into place was the other way: it needs a longer path, of which 107 bytes exist, and leaves the temporary
 //!   name in what the system tells about the socket.
@@ -29,9 +29,6 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::{Stream, apply_buffers, backlog, invalid};
 use crate::IpcEndpoint;
 use crate::options::TransportOptions;
-
-/// Only the owner may connect.
-const SOCKET_MODE: u32 = 0o600;
 
 /// Only the owner may enter the directory of a wildcard socket.
 const DIRECTORY_MODE: u32 = 0o700;
@@ -225,7 +222,7 @@ fn bind_path(
     let socket = open(options)?;
     let socket_as_file = File::from(OwnedFd::from(socket.try_clone()?));
     // Linux takes the mode of the file from the socket's own; a system that does not is dealt with below.
-    let _ = socket_as_file.set_permissions(Permissions::from_mode(SOCKET_MODE));
+    let _ = socket_as_file.set_permissions(Permissions::from_mode(options.ipc_mode));
     // A socket that was just made belongs to the user that this thread acts as.
     let our_uid = socket_as_file.metadata()?.uid();
 
@@ -249,8 +246,8 @@ fn bind_path(
         path,
         directory,
     };
-    if metadata.mode() & PERMISSION_BITS != SOCKET_MODE {
-        fs::set_permissions(&file.path, Permissions::from_mode(SOCKET_MODE))?;
+    if metadata.mode() & PERMISSION_BITS != options.ipc_mode {
+        fs::set_permissions(&file.path, Permissions::from_mode(options.ipc_mode))?;
     }
     socket.listen(backlog(options))?;
     Ok(Listener {

@@ -17,7 +17,7 @@ mod tcp;
 mod tests;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use mio::{Interest, Registry, Token};
 
@@ -26,6 +26,30 @@ use crate::{Endpoint, IpcEndpoint};
 
 pub(crate) use stream::Stream;
 pub(crate) use tcp::resolve;
+
+/// Whom a stream comes from, as far as limits are shared out: whoever has one address has the others of its site too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Site {
+    /// This machine, by ipc; or nobody knows.
+    Here,
+    /// An IPv4 address.
+    V4(u32),
+    /// A network of 64 bits, the least that a host of IPv6 has.
+    V6(u64),
+}
+
+impl From<IpAddr> for Site {
+    fn from(ip: IpAddr) -> Self {
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => Self::V4(ip.to_bits()),
+            #[allow(
+                clippy::cast_possible_truncation,
+                reason = "the upper half of 128 bits has 64"
+            )]
+            IpAddr::V6(ip) => Self::V6((ip.to_bits() >> 64) as u64),
+        }
+    }
+}
 
 /// Where one connection attempt goes: host names are resolved already.
 #[derive(Clone, Debug, PartialEq, Eq)]

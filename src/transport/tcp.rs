@@ -219,9 +219,22 @@ fn apply(socket: &Socket, is_ipv6: bool, options: &TransportOptions) -> io::Resu
     if let Some(tos) = options.tos {
         set_tos(socket, is_ipv6, u32::from(tos))?;
     }
+    set_user_timeout(socket, options.user_timeout)?;
     if let Some(device) = &options.bind_to_device {
         bind_to_device(socket, device)?;
     }
+    Ok(())
+}
+
+/// Sets how long bytes may stay unacknowledged, where there is such a thing.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
+fn set_user_timeout(socket: &Socket, timeout: Option<Duration>) -> io::Result<()> {
+    timeout.map_or(Ok(()), |timeout| socket.set_tcp_user_timeout(Some(timeout)))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "fuchsia")))]
+#[allow(clippy::unnecessary_wraps, reason = "it fails elsewhere")]
+fn set_user_timeout(_: &Socket, _: Option<Duration>) -> io::Result<()> {
     Ok(())
 }
 

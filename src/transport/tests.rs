@@ -403,6 +403,7 @@ fn options_reach_the_sockets_of_both_ends() {
         send_buffer: Some(70_000),
         recv_buffer: Some(80_000),
         tos: Some(0x10),
+        user_timeout: Some(Duration::from_millis(4321)),
         ..TransportOptions::default()
     };
     let (near, far, _poll) = pair("tcp://127.0.0.1:0", &options);
@@ -419,6 +420,10 @@ fn options_reach_the_sockets_of_both_ends() {
             assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(33));
             assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(1));
             assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
+            assert_eq!(
+                socket.tcp_user_timeout().unwrap(),
+                Some(Duration::from_millis(4321))
+            );
             assert!(socket.nonblocking().unwrap());
         }
     }
@@ -431,6 +436,33 @@ fn options_reach_the_sockets_of_both_ends() {
         assert!(!stream.sock_ref().tcp_nodelay().unwrap());
         assert!(!stream.sock_ref().keepalive().unwrap());
     }
+}
+
+/// The flags of each descriptor of this process that is a socket, as Linux tells them.
+#[cfg(target_os = "linux")]
+fn flags_of_sockets() -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc/self/fd").unwrap();
+    let sockets = entries.flatten().filter_map(|entry| {
+        let target = std::fs::read_link(entry.path()).ok()?;
+        if !target.to_str()?.starts_with("socket:") {
+            return None;
+        }
+        let info = std::path::Path::new("/proc/self/fdinfo").join(entry.file_name());
+        let text = std::fs::read_to_string(info).ok()?;
+        let flags = text.lines().find_map(|line| line.strip_prefix("flags:"))?;
+        u32::from_str_radix(flags.trim(), 8).ok()
+    });
+    sockets.collect()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn no_descriptor_is_left_to_a_program_that_is_started() {
+    const CLOSED_ON_EXEC: u32 = 0o2_000_000;
+    let pairs = pairs();
+    let flags = flags_of_sockets();
+    assert!(flags.len() >= 2 * pairs.len(), "{flags:?}");
+    assert!(flags.iter().all(|flags| flags & CLOSED_ON_EXEC != 0), "{flags:?}");
 }
 
 #[test]

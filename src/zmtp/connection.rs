@@ -368,6 +368,14 @@ impl Connection {
         }
     }
 
+    /// Returns how much memory the message takes that has come in part, if we talk already.
+    pub(crate) fn held(&self) -> u64 {
+        match &self.state {
+            State::Traffic(traffic) => traffic.decoder.held(),
+            _ => 0,
+        }
+    }
+
     /// How many commands were ignored: unknown ones, and subscriptions to a socket that does not publish.
     pub(crate) fn ignored_commands(&self) -> u64 {
         self.ignored_commands

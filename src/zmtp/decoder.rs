@@ -140,6 +140,16 @@ impl Decoder {
         self.frame.as_ref().map_or(0, |frame| frame.body.capacity())
     }
 
+    /// How much memory the unfinished message takes: of the current frame, what is set aside and not what is announced.
+    pub(super) fn held(&self) -> u64 {
+        let Some(frame) = &self.frame else {
+            return self.cost;
+        };
+        let announced = if frame.command { 0 } else { frame.total };
+        let before = self.cost.saturating_sub(wide(announced));
+        before.saturating_add(wide(frame.body.capacity()))
+    }
+
     /// Takes bytes from the front of `input` until there is a reason to stop; messages go to `inbox` on the way.
     pub(super) fn run<'a>(
         &mut self,

@@ -105,6 +105,12 @@ pub(crate) struct Room {
 }
 
 impl Room {
+    /// No room.
+    pub(crate) const NONE: Self = Self {
+        messages: 0,
+        bytes: 0,
+    };
+
     /// Room without a bound.
     pub(crate) const UNBOUNDED: Self = Self {
         messages: usize::MAX,

@@ -1,7 +1,7 @@
 //! A raw peer: says any bytes over tcp or ipc, and hears what is answered.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
@@ -67,6 +67,11 @@ pub(crate) struct Heard {
 }
 
 impl Heard {
+    /// The frame as it was on the wire.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        frame(self.flags & !LONG_FORM, &self.body)
+    }
+
     pub(crate) fn is_command(&self, name: &str) -> bool {
         let start = [&[name.len() as u8], name.as_bytes()].concat();
         self.flags & COMMAND != 0 && self.body.starts_with(&start)
@@ -104,6 +109,20 @@ impl RawPeer {
             other => panic!("no wire: {other}"),
         };
         Self::new(stream)
+    }
+
+    /// Connects over tcp from this address.
+    pub(crate) fn connect_from(source: Ipv4Addr, endpoint: &Endpoint) -> Self {
+        let Endpoint::Tcp(tcp) = endpoint else {
+            panic!("no tcp: {endpoint}")
+        };
+        let Host::Ip(ip) = tcp.host else {
+            panic!("no address")
+        };
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+        socket.connect(&SocketAddr::from((ip, tcp.port)).into()).unwrap();
+        Self::new(Stream::Tcp(socket.into()))
     }
 
     /// Sets how long it listens before it gives up.

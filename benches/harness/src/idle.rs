@@ -22,7 +22,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     arguments.finish(crate::USAGE)?;
     allow_files(u64::from(count))?;
     heap::start_counting();
-    let pull = Pull::new();
+    let pull = Pull::builder().handshake_rate(None).build();
     let endpoint = pull.bind("tcp://127.0.0.1:0")?.to_string();
     let clients = Child::start(&["idle", &count.to_string(), &endpoint])?;
     let (heap_before, memory_before) = (heap::live(), resident()?);

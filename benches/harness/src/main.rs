@@ -1,5 +1,5 @@
-//! Measures aqueduct against bare sockets: throughput, round trips, the cost of idle peers, fairness, crowds, topics, and
-//! system calls.
+//! Measures aqueduct against bare sockets: throughput, round trips, the cost of idle peers, fairness, crowds, topics,
+//! system calls, and floods.
 //!
 //! ```text
 //! cargo run --release -p aqueduct-harness -- run  [--quick] [--rounds 5] [--seconds 1] [--only PATTERN] [--write]
@@ -8,6 +8,7 @@
 //! cargo run --release -p aqueduct-harness -- crowd [--subscribers 1000] [--dealers 5000] [--rounds 5] [--write]
 //! cargo run --release -p aqueduct-harness --features libzmq -- topics [--count 1000000] [--rounds 5] [--write]
 //! cargo run --release -p aqueduct-harness -- syscalls [--check]
+//! cargo run --release -p aqueduct-harness -- floods [--silent 10000] [--dripping 1000] [--topics 1000000] [--seconds 20]
 //! ```
 //!
 //! Both sides of a connection are processes of their own: this program starts itself again for each of them.
@@ -21,6 +22,7 @@ mod aqueduct_side;
 mod child;
 mod crowd;
 mod fair;
+mod floods;
 mod heap;
 mod idle;
 mod raw_side;
@@ -45,7 +47,8 @@ const USAGE: &str =
        aqueduct-harness fair [--peers N] [--each N] [--write]
        aqueduct-harness crowd [--subscribers N] [--dealers N] [--rounds N] [--write]
        aqueduct-harness topics [--count N] [--rounds N] [--write]
-       aqueduct-harness syscalls [--check]";
+       aqueduct-harness syscalls [--check]
+       aqueduct-harness floods [--silent N] [--dripping N] [--topics N] [--seconds S]";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::new(std::env::args().skip(1));
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Some("crowd") => crowd::run(arguments),
         Some("topics") => topics::run(arguments),
         Some("syscalls") => syscalls::run(arguments),
+        Some("floods") => floods::run(arguments),
         Some("worker") => worker::run(arguments),
         _ => Err(USAGE.into()),
     };

@@ -9,7 +9,7 @@ use aqueduct_bench_shared::{channel, clock};
 use crate::cells::{Cell, Contender, Kind};
 use crate::child::{Report, wait_for_parent};
 use crate::traffic::{Sink, Source, Tally, answer, ask, recv_all, send_for};
-use crate::{Outcome, aqueduct_side, crowd, fair, idle, raw_side, syscalls, topics};
+use crate::{Outcome, aqueduct_side, crowd, fair, floods, idle, raw_side, syscalls, topics};
 
 /// What a worker is told.
 struct Task {
@@ -22,6 +22,10 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     let role = arguments.word().unwrap_or_default();
     match role.as_str() {
         "idle" => return idle::clients(arguments),
+        "silent" => return floods::silent(arguments),
+        "dripping" => return floods::dripping(arguments),
+        "churn" => return floods::churn(arguments),
+        "many-topics" => return floods::topics(arguments),
         "fair" => return fair::clients(arguments),
         "publisher" => return crowd::publisher(arguments),
         "router" => return crowd::router(arguments),

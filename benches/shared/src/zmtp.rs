@@ -7,7 +7,7 @@ use crate::Outcome;
 
 const SHORT: u8 = 0;
 const LONG: u8 = 2;
-const COMMAND: u8 = 4;
+pub const COMMAND: u8 = 4;
 
 /// The longest header.
 pub const MAX_HEADER: usize = 9;

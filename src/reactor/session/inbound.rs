@@ -13,6 +13,10 @@ const READ_BUDGET: usize = 512 * 1024;
 /// Reads from one connection in one turn whose bytes are thrown away.
 const DRAIN_READS: usize = 4;
 
+/// The size of an unfinished message for which no connection is ended, however short memory is: what one connection may
+/// hold unearned in any case.
+const FREE_OF_QUESTION: u64 = 64 * 1024;
+
 /// What a read brought.
 enum Read {
     Bytes(usize),
@@ -61,6 +65,22 @@ impl Session {
         Ok(())
     }
 
+    /// Accounts for the message that has come in part. When the socket's connections hold more than they may, one that is
+    /// in the middle of something large ends; the others are read only as far as they are received from.
+    pub(super) fn check_allowance(&self, state: &mut State) -> Result<(), DisconnectReason> {
+        let held = state.connection.held();
+        state.unfinished.set(held);
+        let allowance = &self.config.allowance;
+        if held <= FREE_OF_QUESTION || !allowance.is_exceeded() {
+            return Ok(());
+        }
+        Err(DisconnectReason::OverLimit {
+            what: "memory for what was not received yet",
+            got: allowance.held(),
+            limit: allowance.limit(),
+        })
+    }
+
     /// Throws away what a peer sends that we have said goodbye to, until it ends its side.
     pub(super) fn drain_input(
         &self,
@@ -92,8 +112,7 @@ impl Session {
         if let Some(link) = &mut state.link
             && link.end.room().is_none()
         {
-            state.stalled = true;
-            self.reactor.note_stalled();
+            self.stall(state, scratch)?;
             return Ok(Read::Nothing);
         }
         let Some(stream) = &mut state.stream else {
@@ -168,15 +187,11 @@ impl Session {
         let mut used = 0;
         loop {
             // Before the handshake is done there is no pipe, and no room for messages.
-            let mut room = Room {
-                messages: 0,
-                bytes: 0,
-            };
+            let mut room = Room::NONE;
             state.stalled = false;
             if let Some(link) = &mut state.link {
                 let Some((messages, bytes)) = link.end.room() else {
-                    state.stalled = true;
-                    self.reactor.note_stalled();
+                    self.stall(state, scratch)?;
                     return Ok(used);
                 };
                 let clamp = |limit| usize::try_from(limit).unwrap_or(usize::MAX);
@@ -202,6 +217,17 @@ impl Session {
                 return Ok(used);
             }
         }
+    }
+
+    /// Stops reading until there is room in the pipe. The protocol is told, for the peer is not silent: it is not heard.
+    fn stall(&self, state: &mut State, scratch: &mut Scratch) -> Result<(), DisconnectReason> {
+        state.stalled = true;
+        self.reactor.note_stalled();
+        let mut none = Room::NONE;
+        state
+            .connection
+            .handle_input(&[], &mut none, &mut scratch.inbox, scratch.now)
+            .map(drop)
     }
 
     /// Moves decoded messages into the pipe.

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use super::event_loop::Scratch;
 use super::{Dialer, Link, LinkConfig, Listener, Reactor, Readiness, Source};
+use crate::allowance::Share;
 use crate::error::DisconnectReason;
 use crate::monitor::Event;
 use crate::peer::PeerInfo;
@@ -82,6 +83,8 @@ struct State {
     hangup: bool,
     /// Bytes that were read and could not be decoded for want of room in the pipe.
     leftover: Vec<u8>,
+    /// What the message that has come in part holds of the socket's allowance.
+    unfinished: Share,
     /// The pipe is full; its reader schedules this session when there is room.
     stalled: bool,
     /// Everything is written and our side of the stream is closed; what the peer still sends is thrown away.
@@ -168,6 +171,7 @@ impl Session {
                     readable: false,
                     hangup: false,
                     leftover: Vec::new(),
+                    unfinished: Share::of(&config.allowance),
                     stalled: false,
                     draining: false,
                     unsent: Batch::new(),
@@ -294,7 +298,10 @@ impl Session {
                 }
                 *link
             }
-            None => self.config.hooks.attach(self.origin.endpoint(), info)?,
+            None => {
+                let accepted = matches!(self.origin, Origin::Accepted(_));
+                self.config.hooks.attach(self.origin.endpoint(), info, accepted)?
+            }
         };
         if let Some(owner) = self.myself.upgrade() {
             link.end.set_owner(Some(Address {
@@ -341,6 +348,7 @@ impl Session {
             }
         }
         state.leftover = Vec::new();
+        state.unfinished.set(0);
         state.unsent = Batch::new();
         after.ended = Some(Ended {
             reason,
@@ -377,8 +385,11 @@ impl Session {
             Some(pipe) => hooks.disconnected(pipe, ended.in_doubt, !kept, Some(event)),
             None => hooks.emit(event),
         }
-        if let Origin::Dialed(dialer) = &self.origin {
-            dialer.lost(ended.link.filter(|_| kept), &ended.reason, ended.was_ready);
+        match &self.origin {
+            Origin::Dialed(dialer) => {
+                dialer.lost(ended.link.filter(|_| kept), &ended.reason, ended.was_ready);
+            }
+            Origin::Accepted(listener) => listener.forget_settled(),
         }
     }
 
@@ -475,6 +486,7 @@ impl Source for Session {
                 return self.drain_input(state, scratch);
             }
             self.fill(state, scratch, after)?;
+            self.check_allowance(state)?;
             self.flush(state, after)?;
             if state.draining {
                 return self.drain_input(state, scratch);
@@ -485,7 +497,7 @@ impl Source for Session {
         });
     }
 
-    fn handle_timeout(self: Arc<Self>, now: Instant, _scratch: &mut Scratch) {
+    fn handle_timeout(self: Arc<Self>, now: Instant, scratch: &mut Scratch) {
         self.run(|state, after| {
             state.armed = None;
             if state.draining {
@@ -498,6 +510,10 @@ impl Source for Session {
                     limit,
                 });
             }
+            // A peer is silent only if nothing of it waits to be read: perhaps nobody has looked since it came.
+            state.readable = true;
+            self.fill(state, scratch, after)?;
+            self.check_allowance(state)?;
             state.connection.handle_timeout(now)?;
             self.reactor
                 .arm(self.key, &mut state.armed, state.connection.poll_timeout());

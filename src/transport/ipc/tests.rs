@@ -29,7 +29,7 @@ fn only_the_owner_may_connect_and_the_file_goes_with_the_listener() {
     let listener = bind_at(&path).unwrap();
     let found = fs::symlink_metadata(&path).unwrap();
     assert!(found.file_type().is_socket());
-    assert_eq!(found.mode() & PERMISSION_BITS, SOCKET_MODE);
+    assert_eq!(found.mode() & PERMISSION_BITS, 0o600);
     drop(listener);
     assert!(names_in(directory.path()).is_empty());
 }
@@ -41,10 +41,28 @@ fn on_linux_the_file_is_made_with_its_mode() {
         let path = directory.path().join("socket");
         let socket = open(&TransportOptions::default()).unwrap();
         let file = File::from(OwnedFd::from(socket.try_clone().unwrap()));
-        file.set_permissions(Permissions::from_mode(SOCKET_MODE)).unwrap();
+        file.set_permissions(Permissions::from_mode(0o600)).unwrap();
         socket.bind(&path_addr(&path).unwrap()).unwrap();
         let mode = fs::symlink_metadata(&path).unwrap().mode();
-        assert_eq!(mode & PERMISSION_BITS, SOCKET_MODE);
+        assert_eq!(mode & PERMISSION_BITS, 0o600);
+    }
+}
+
+#[test]
+fn the_file_has_the_mode_that_was_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    // Whatever the mask of the process takes away from files, 0o666 has more.
+    for mode in [0o600, 0o660, 0o666] {
+        let path = directory.path().join(format!("{mode:o}"));
+        let options = TransportOptions {
+            ipc_mode: mode,
+            ..TransportOptions::default()
+        };
+        let _listener = bind(&IpcEndpoint::Path(path.clone()), &options).unwrap();
+        assert_eq!(
+            fs::symlink_metadata(&path).unwrap().mode() & PERMISSION_BITS,
+            mode
+        );
     }
 }
 

@@ -27,427 +27,7 @@ pub(super) fn script(name: &'static str, parts: &[&[u8]], end: Outcome) -> Scrip
     }
 }
 
-fn with(mut bytes: Vec<u8>, at: usize, change: &[u8]) -> Vec<u8> {
-    bytes[at..at + change.len()].copy_from_slice(change);
-    bytes
-}
-
-fn greetings() -> Vec<Script> {
-    const SIGNATURE: &str = "malformed input: no ZMTP signature";
-    let push = ready(&[("Socket-Type", b"PUSH")]);
-    let changed = |name, at, change: &[u8], end| script(name, &[&with(hello(), at, change), &push], end);
-    let mechanism = |name, change, end| changed(name, 12, change, end);
-    vec![
-        script(
-            "HTTP",
-            &[b"GET / HTTP/1.1\r\nHost: example\r\n\r\n"],
-            Close(SIGNATURE),
-        ),
-        script(
-            "TLS",
-            &[b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"],
-            Close(SIGNATURE),
-        ),
-        script("SSH", &[b"SSH-2.0-OpenSSH_9.6\r\n"], Close(SIGNATURE)),
-        script("SMB", &[b"\0\0\0\x85\xffSMB"], Close(SIGNATURE)),
-        script("a bad first byte alone", &[b"\xfe"], Close(SIGNATURE)),
-        changed("a bad end of the signature", 9, &[0x7e], Close(SIGNATURE)),
-        changed("padding of any kind", 1, &[1, 2, 3, 4, 5, 6, 7, 255], Open(0, 0)),
-        changed(
-            "ZMTP 1.0",
-            10,
-            &[0],
-            Close("incompatible version: ours is ZMTP 3.1, the peer's is ZMTP 1.0"),
-        ),
-        changed(
-            "ZMTP 2.0",
-            10,
-            &[1],
-            Close("incompatible version: ours is ZMTP 3.1, the peer's is ZMTP 2.0"),
-        ),
-        changed("revision 2", 10, &[2], Close("incompatible version")),
-        changed("ZMTP 3.0", 11, &[0], Open(0, 0)),
-        changed("ZMTP 3.9", 11, &[9], Open(0, 0)),
-        changed("ZMTP 255.0", 10, &[255, 0], Open(0, 0)),
-        changed("as a server", 32, &[1], Open(0, 0)),
-        changed("as something else", 32, &[77], Open(0, 0)),
-        changed("a filler", 33, &[7; 31], Open(0, 0)),
-        mechanism(
-            "PLAIN",
-            b"PLAIN",
-            Close("incompatible mechanism: ours is NULL, the peer's is PLAIN"),
-        ),
-        mechanism(
-            "lower case",
-            b"null",
-            Close("incompatible mechanism: ours is NULL, the peer's is null"),
-        ),
-        mechanism(
-            "not padded",
-            b"NULL\0X",
-            Close("incompatible mechanism: ours is NULL, the peer's is NULL\\x00X"),
-        ),
-        mechanism(
-            "no mechanism",
-            b"\0\0\0\0",
-            Close("incompatible mechanism: ours is NULL, the peer's is "),
-        ),
-        mechanism(
-            "escapes",
-            &[0x1b; 20],
-            Close("incompatible mechanism: ours is NULL, the peer's is \\x1b\\x1b"),
-        ),
-    ]
-}
-
-#[allow(clippy::too_many_lines, reason = "a table")]
-fn handshakes() -> Vec<Script> {
-    let push: (&str, &[u8]) = ("Socket-Type", b"PUSH");
-    let after = |name, bytes: &[u8], end| script(name, &[&hello(), bytes], end);
-    let raw = |name, properties: &[u8], end| {
-        after(name, &command(Command::Ready(Properties::new(properties))), end)
-    };
-    let many: Vec<(&str, &[u8])> = vec![("X-Same", b""); 64];
-    let good = b"\x0bSocket-Type\0\0\0\x04PUSH".to_vec();
-    let socket_type = |name, value: &[u8], end| after(name, &ready(&[("Socket-Type", value)]), end);
-    let mut table = vec![
-        after(
-            "READY as a message",
-            &frame(0, b"\x05READY"),
-            Close("malformed input: a message before READY"),
-        ),
-        after(
-            "READY as a part",
-            &frame(1, b"\x05READY"),
-            Close("malformed input: a message before READY"),
-        ),
-        after(
-            "an empty message",
-            &[0, 0],
-            Close("malformed input: a message before READY"),
-        ),
-        after(
-            "READY twice",
-            &[ready(&[push]), ready(&[push])].concat(),
-            Close("malformed input: READY after"),
-        ),
-        after(
-            "READY late",
-            &[ready(&[push]), vec![0, 0], ready(&[push])].concat(),
-            Close("malformed input: READY"),
-        ),
-        after(
-            "no Socket-Type",
-            &ready(&[("Identity", b"me")]),
-            Close("malformed input: no Socket-Type"),
-        ),
-        after(
-            "no property at all",
-            &ready(&[]),
-            Close("malformed input: no Socket-Type"),
-        ),
-        after(
-            "names in any case",
-            &ready(&[("sOCKET-tYPE", b"PUSH")]),
-            Open(0, 0),
-        ),
-        after(
-            "Socket-Type twice",
-            &ready(&[push, ("socket-type", b"PUSH")]),
-            Close("malformed input: Socket-Type"),
-        ),
-        after(
-            "64 properties",
-            &ready(&[&[push][..], &many[1..]].concat()),
-            Open(0, 0),
-        ),
-        after(
-            "65 properties",
-            &ready(&[&[push][..], &many].concat()),
-            Close("over the limit: number of properties is 65"),
-        ),
-        after("8 KiB", &ready(&[push, ("X-Large", &[7; 8192 - 22])]), Open(0, 0)),
-        after(
-            "over 8 KiB",
-            &ready(&[push, ("X-Large", &[7; 8192 - 21])]),
-            Close("over the limit: size of properties is 8193"),
-        ),
-        after(
-            "a large READY",
-            &[6, 0, 0, 0, 0, 0, 0, 0x40, 1],
-            Close("over the limit: command size is 16385"),
-        ),
-        after(
-            "a vast READY",
-            &[6, 255, 255, 255, 255, 255, 255, 255, 255],
-            Close("over the limit: command size"),
-        ),
-        after(
-            "identity twice",
-            &ready(&[push, ("Identity", b""), ("identity", b"")]),
-            Close("malformed input: Identity"),
-        ),
-        after(
-            "identity of zero",
-            &ready(&[push, ("Identity", b"\0me")]),
-            Close("malformed input: a routing id"),
-        ),
-        after(
-            "identity of 255",
-            &ready(&[push, ("Identity", &[7; 255])]),
-            Open(0, 0),
-        ),
-        after(
-            "identity of 256",
-            &ready(&[push, ("Identity", &[7; 256])]),
-            Close("over the limit: routing id size is 256"),
-        ),
-        after(
-            "ERROR",
-            &command(Command::Error(b"no\x1b entry")),
-            Close("refused by the peer: \"no\\\\x1b entry\""),
-        ),
-        after(
-            "a silent ERROR",
-            &command(Command::Error(b"")),
-            Close("refused by the peer: \"\""),
-        ),
-        after(
-            "a long ERROR",
-            &command(Command::Error(&[b'a'; 255])),
-            Close("refused by the peer: \"aaa"),
-        ),
-        after(
-            "ERROR without length",
-            &frame(4, b"\x05ERROR"),
-            Close("malformed input: an ERROR"),
-        ),
-        after(
-            "ERROR too short",
-            &frame(4, b"\x05ERROR\x05four"),
-            Close("malformed input: an ERROR"),
-        ),
-        after(
-            "ERROR too long",
-            &frame(4, b"\x05ERROR\x02four"),
-            Close("malformed input: an ERROR"),
-        ),
-        after(
-            "an unknown command",
-            &frame(4, b"\x05HELLO"),
-            Close("malformed input: a command other than READY"),
-        ),
-        after(
-            "SUBSCRIBE",
-            &command(Command::Subscribe(b"")),
-            Close("malformed input: a command other than READY"),
-        ),
-        raw(
-            "a name overrun",
-            &[&good[..], b"\x09X-Half"].concat(),
-            Error("malformed input: a truncated property name"),
-        ),
-        raw(
-            "an empty name",
-            &[&good[..], b"\0\0\0\0\0"].concat(),
-            Error("malformed input: a bad property name"),
-        ),
-        raw(
-            "a bad name",
-            &[&good[..], b"\x02X \0\0\0\0"].concat(),
-            Error("malformed input: a bad property name"),
-        ),
-        raw(
-            "no value",
-            &[&good[..], b"\x01X\0\0"].concat(),
-            Error("malformed input: a truncated property value"),
-        ),
-        raw(
-            "half a value",
-            &[&good[..], b"\x01X\0\0\0\x02v"].concat(),
-            Error("malformed input: a truncated"),
-        ),
-        raw(
-            "a vast value",
-            &[&good[..], b"\x01X\xff\xff\xff\xffv"].concat(),
-            Error("malformed input: a truncated"),
-        ),
-        socket_type(
-            "unknown type",
-            b"GOSSIP",
-            Error("incompatible socket type: ours is PULL, the peer's is GOSSIP"),
-        ),
-        socket_type(
-            "type in lower case",
-            b"push",
-            Error("incompatible socket type: ours is PULL, the peer's is push"),
-        ),
-        socket_type(
-            "no type",
-            b"",
-            Error("incompatible socket type: ours is PULL, the peer's is "),
-        ),
-        socket_type(
-            "type of escapes",
-            b"\n\0",
-            Error("incompatible socket type: ours is PULL, the peer's is \\n\\x00"),
-        ),
-        socket_type(
-            "type of 1000",
-            &[b'A'; 1000],
-            Error("incompatible socket type: ours is PULL, the peer's is AAA"),
-        ),
-    ];
-    for theirs in SocketType::ALL {
-        let talks = theirs == SocketType::Push;
-        let end = if talks {
-            Open(0, 0)
-        } else {
-            Error("incompatible socket type: ours is PULL")
-        };
-        table.push(socket_type("each type", theirs.name().as_bytes(), end));
-    }
-    table
-}
-
-#[allow(clippy::too_many_lines, reason = "a table")]
-fn traffic() -> Vec<Script> {
-    let opening = [hello(), ready(&[("Socket-Type", b"PUSH")])].concat();
-    let after = |name, bytes: &[u8], end| script(name, &[&opening, bytes], end);
-    let long = |len: u64| [&[2][..], &len.to_be_bytes()].concat();
-    let over_size = "over the limit: message size is ";
-    let mut table = vec![
-        after("an empty message", &[0, 0], Open(1, 0)),
-        after(
-            "a long form with a small length",
-            &[&long(3)[..], b"abc"].concat(),
-            Open(1, 0),
-        ),
-        after("a long form without a length", &long(0), Open(1, 0)),
-        after("at the limit, announced", &long(1000), Open(0, 0)),
-        after(
-            "above the limit",
-            &long(1001),
-            Close("over the limit: message size is 1001, the limit is 1000"),
-        ),
-        after("isize::MAX", &long(i64::MAX as u64), Close(over_size)),
-        after("above isize::MAX", &long(1 << 63), Close(over_size)),
-        after("2^64 - 1", &long(u64::MAX), Close(over_size)),
-        after(
-            "two parts above the limit",
-            &[frame(1, &[7; 600]), frame(0, &[7; 401])].concat(),
-            Close(over_size),
-        ),
-        after(
-            "two parts at the limit",
-            &[frame(1, &[7; 600]), frame(0, &[7; 400])].concat(),
-            Open(1, 0),
-        ),
-        after(
-            "the limit is per message",
-            &[frame(0, &[7; 600]), frame(0, &[7; 600])].concat(),
-            Open(2, 0),
-        ),
-        after(
-            "70 empty parts",
-            &[[1, 0].repeat(69), vec![0, 0]].concat(),
-            Open(1, 0),
-        ),
-        after("100 parts cost too much", &[1, 0].repeat(100), Close(over_size)),
-        after(
-            "a command with MORE",
-            &[5],
-            Close("malformed input: a command with the MORE flag"),
-        ),
-        after(
-            "an empty command",
-            &[4, 0],
-            Close("malformed input: an empty command"),
-        ),
-        after(
-            "a command without a name",
-            &[4, 1, 0],
-            Close("malformed input: a command name"),
-        ),
-        after(
-            "a name overrun",
-            &frame(4, b"\x06HELLO"),
-            Close("malformed input: a truncated command name"),
-        ),
-        after(
-            "a name with a digit",
-            &frame(4, b"\x03A1B"),
-            Close("malformed input: a command name"),
-        ),
-        after(
-            "64 KiB of an unknown command",
-            &[&[6, 0, 0, 0, 0, 0, 1, 0, 0][..], b"\x04JOIN", &[7; 65531]].concat(),
-            Open(0, 1),
-        ),
-        after(
-            "more than 64 KiB",
-            &[6, 0, 0, 0, 0, 0, 1, 0, 1],
-            Close("over the limit: command size is 65537"),
-        ),
-        after(
-            "JOIN and LEAVE",
-            &[frame(4, b"\x04JOINx"), frame(4, b"\x05LEAVE")].concat(),
-            Open(0, 2),
-        ),
-        after(
-            "SUBSCRIBE to a PULL",
-            &command(Command::Subscribe(b"a")),
-            Open(0, 1),
-        ),
-        after("CANCEL to a PULL", &command(Command::Cancel(b"a")), Open(0, 1)),
-        after("old SUBSCRIBE to a PULL", &frame(0, b"\x01a"), Open(1, 0)),
-        after(
-            "a command between parts",
-            &[
-                frame(1, b"a"),
-                command(Command::Pong { context: b"" }),
-                frame(0, b"b"),
-            ]
-            .concat(),
-            Open(1, 0),
-        ),
-        after(
-            "PING without a TTL",
-            &frame(4, b"\x04PING"),
-            Close("malformed input: a PING without a TTL"),
-        ),
-        after(
-            "PING with half a TTL",
-            &frame(4, b"\x04PING\0"),
-            Close("malformed input: a PING without a TTL"),
-        ),
-        after(
-            "PONG never asked for",
-            &command(Command::Pong { context: b"?" }),
-            Open(0, 0),
-        ),
-        after(
-            "a late HELLO",
-            b"\x04\x06\x05HELLO",
-            Close("malformed input: a command of the handshake after it"),
-        ),
-        after(
-            "a late ERROR",
-            &command(Command::Error(b"bye")),
-            Close("refused by the peer: \"bye\""),
-        ),
-    ];
-    table.extend((8..=255).map(|flags| {
-        after(
-            "reserved flags",
-            &[flags],
-            Close("malformed input: reserved flags in a frame"),
-        )
-    }));
-    table
-}
-
-fn null() -> LinkOptions {
+fn options() -> LinkOptions {
     LinkOptions {
         max_message_size: 1000,
         max_message_parts: 1000,
@@ -519,7 +99,14 @@ fn check(script: &Script, end: &mut End, result: &Result<(), DisconnectReason>, 
     }
 }
 
-/// Plays each script in each way that it can be cut in two, or some hundred of them.
+/// Where a script of this length is cut: everywhere, or at some hundred places, or some ten if it is very long.
+fn cuts(len: usize) -> impl Iterator<Item = usize> {
+    const BYTES: usize = 8 << 20;
+    let places = (BYTES / len.max(1)).clamp(16, 512);
+    (0..=len).step_by(1 + len / places)
+}
+
+/// Plays each script in each way that it can be cut in two, or many of them.
 pub(super) fn play_all(table: &[Script], options: &LinkOptions) {
     for script in table {
         let bytes = &script.bytes[..];
@@ -527,26 +114,64 @@ pub(super) fn play_all(table: &[Script], options: &LinkOptions) {
         if bytes.len() < 4096 {
             play(script, options, &bytes.chunks(1).collect::<Vec<_>>());
         }
-        for cut in (0..=bytes.len()).step_by(1 + bytes.len() / 512) {
+        for cut in cuts(bytes.len()) {
             let (first, second) = bytes.split_at(cut);
             play(script, options, &[first, second]);
         }
     }
 }
 
-#[test]
-fn bad_greetings() {
-    play_all(&greetings(), &null());
-}
+/// The scripts of `tests/hostile`, which are played over the wire there.
+#[path = "../../../tests/hostile/table/mod.rs"]
+mod table;
 
 #[test]
-fn bad_handshakes() {
-    play_all(&handshakes(), &null());
+fn hostile_scripts_however_they_are_cut() {
+    use table::End;
+    let scripts = table::scripts("PUSH").into_iter().map(|hostile| {
+        let end = match hostile.end {
+            End::Closes(reason) | End::ClosesAfter(_, reason) => Close(reason),
+            End::Refuses(reason) => Error(reason),
+            End::Stays(messages) | End::Leaves(messages) => Open(messages.len(), 0),
+            End::Ignores(commands, messages) => Open(messages.len(), commands),
+        };
+        script(hostile.name, &[&hostile.said()], end)
+    });
+    play_all(&scripts.collect::<Vec<_>>(), &options());
 }
 
+/// What is said up to any byte is answered as far as it goes: with no more than the whole would be, and never by a reason
+/// that the whole would not give.
 #[test]
-fn bad_frames_and_commands() {
-    play_all(&traffic(), &null());
+fn hostile_scripts_that_break_off_after_any_byte() {
+    let now = Instant::now();
+    for script in table::scripts("PUSH") {
+        let bytes = script.said();
+        let whole = outcome(&bytes, now);
+        for cut in cuts(bytes.len()) {
+            let (messages, reason) = outcome(&bytes[..cut], now);
+            assert!(messages <= whole.0, "{}: cut at {cut}", script.name);
+            assert!(
+                reason.is_none() || reason == whole.1,
+                "{}: cut at {cut}: {reason:?}",
+                script.name
+            );
+        }
+        let mut end = End::with(SocketType::Pull, &options(), now);
+        let _ = end.feed(&bytes, now);
+        let sent = end.transmit();
+        for awaited in script.awaited() {
+            let heard = sent.windows(awaited.len()).any(|heard| heard == awaited);
+            assert!(heard, "{}: {awaited:?} is missing", script.name);
+        }
+    }
+}
+
+/// How many messages these bytes bring, and why they end the connection, if they do.
+fn outcome(bytes: &[u8], now: Instant) -> (usize, Option<String>) {
+    let mut end = End::with(SocketType::Pull, &options(), now);
+    let result = end.feed(bytes, now);
+    (end.inbox.len(), result.err().map(|reason| reason.to_string()))
 }
 
 #[test]

@@ -1,16 +1,9 @@
 //! What peers say against the rules of publishing and subscribing: it costs them their connection or means nothing, and
 //! nobody else notices.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
-
-mod support;
 
 use aqueduct::{DisconnectReason, Pub, Pull, Sub, XPub, XPubEvent};
-use support::*;
+
+use crate::support::*;
 
 const MESSAGE: u8 = 0;
 

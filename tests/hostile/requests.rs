@@ -1,16 +1,9 @@
 //! What peers say against the rules of requests, replies and routing: each row has its connection or its message lost, and
 //! nobody else notices.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
-
-mod support;
 
 use aqueduct::{DisconnectReason, Rep, Req, ReqRecvError, Router};
-use support::*;
+
+use crate::support::*;
 
 const MORE: u8 = 1;
 
