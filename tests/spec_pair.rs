@@ -16,19 +16,6 @@ use std::time::Duration;
 use aqueduct::{DisconnectReason, Event, Message, Pair, Push, SendError, SocketType, TrySendError};
 use support::*;
 
-/// Makes a test of each script for each transport.
-macro_rules! rules {
-    ($($name:ident over $($transport:ident)*;)*) => {$(
-        mod $name {
-            $(#[test]
-            #[allow(non_snake_case, reason = "named as the transport is")]
-            fn $transport() {
-                super::$name(super::support::Transport::$transport);
-            })*
-        }
-    )*};
-}
-
 rules! {
     a_pair_talks_both_ways_in_order over Tcp Ipc Inproc;
     a_pair_refuses_a_second_peer_visibly over Tcp Ipc Inproc;

@@ -20,19 +20,6 @@ use aqueduct::{
 };
 use support::*;
 
-/// Makes a test of each script for each transport.
-macro_rules! rules {
-    ($($name:ident over $($transport:ident)*;)*) => {$(
-        mod $name {
-            $(#[test]
-            #[allow(non_snake_case, reason = "named as the transport is")]
-            fn $transport() {
-                super::$name(super::support::Transport::$transport);
-            })*
-        }
-    )*};
-}
-
 rules! {
     push_sends_to_any_number_of_bound_pulls over Tcp Ipc Inproc;
     push_sends_to_any_number_of_connecting_pulls over Tcp Ipc Inproc;

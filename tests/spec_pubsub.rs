@@ -22,19 +22,6 @@ use aqueduct::{
 };
 use support::*;
 
-/// Makes a test of each script for each transport.
-macro_rules! rules {
-    ($($name:ident over $($transport:ident)*;)*) => {$(
-        mod $name {
-            $(#[test]
-            #[allow(non_snake_case, reason = "named as the transport is")]
-            fn $transport() {
-                super::$name(super::support::Transport::$transport);
-            })*
-        }
-    )*};
-}
-
 rules! {
     each_subscriber_gets_what_it_asked_for_and_nothing_else over Tcp Ipc Inproc;
     topics_are_prefixes_of_the_first_frame_byte_by_byte over Tcp Ipc Inproc;

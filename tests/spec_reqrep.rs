@@ -20,19 +20,6 @@ use aqueduct::{
 };
 use support::*;
 
-/// Makes a test of each script for each transport.
-macro_rules! rules {
-    ($($name:ident over $($transport:ident)*;)*) => {$(
-        mod $name {
-            $(#[test]
-            #[allow(non_snake_case, reason = "named as the transport is")]
-            fn $transport() {
-                super::$name(super::support::Transport::$transport);
-            })*
-        }
-    )*};
-}
-
 rules! {
     req_and_rep_take_turns over Tcp Ipc Inproc;
     req_goes_round_its_peers over Tcp Ipc Inproc;

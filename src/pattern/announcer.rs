@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Pipes;
 use super::notices::subscription;
 use super::subscriptions::Topics;
+use super::{Pattern, Pipes};
+use crate::message::Message;
 
 /// The longest topic, in bytes. As a command it is ten bytes longer, and 64 KiB are what a publisher takes.
 pub(crate) const MAX_TOPIC: usize = 64 * 1024 - 10;
@@ -16,7 +17,7 @@ pub(crate) const MAX_TOPIC: usize = 64 * 1024 - 10;
 /// second change of the same topic settles the first. That way nothing is ever lost for want of room, and what is owed is
 /// never more than the topics of then and now.
 #[derive(Debug, Default)]
-pub(super) struct Announcer {
+pub(crate) struct Announcer {
     topics: Topics,
     /// In order, so that publishers are told in the same one each time.
     told: BTreeMap<usize, Told>,
@@ -64,6 +65,26 @@ impl Told {
         }
         self.progress = Progress::UpTo(next.clone());
         Some((true, next))
+    }
+}
+
+/// What the patterns have in common that subscribe.
+pub(crate) trait Subscribes: Pattern<In = Message, Out = Message> {
+    fn announcer(&mut self) -> &mut Announcer;
+
+    /// Subscribes once more. Publishers hear of each time.
+    fn subscribe(&mut self, topic: &[u8], pipes: &mut Pipes) {
+        self.announcer().subscribe(topic, true, pipes);
+    }
+
+    /// Takes one subscription back; tells whether there was one.
+    fn unsubscribe(&mut self, topic: &[u8], pipes: &mut Pipes) -> bool {
+        self.announcer().unsubscribe(topic, pipes)
+    }
+
+    /// Returns how many different topics are subscribed to.
+    fn topics(&mut self) -> usize {
+        self.announcer().topics().len()
     }
 }
 

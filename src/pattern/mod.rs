@@ -37,7 +37,7 @@ pub(crate) mod subscriptions;
 mod xpub;
 mod xsub;
 
-pub(crate) use announcer::MAX_TOPIC;
+pub(crate) use announcer::{MAX_TOPIC, Subscribes};
 pub(crate) use dealer::DealerPattern;
 pub use notices::XPubEvent;
 pub(crate) use pair::PairPattern;

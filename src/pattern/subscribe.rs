@@ -5,7 +5,7 @@
 //! sent it before it heard of a change; a topic subscribed to twice is cancelled twice; nothing else is sent.
 //! `tests/spec_pubsub.rs` has a test for each.
 
-use super::announcer::Announcer;
+use super::announcer::{Announcer, Subscribes};
 use super::fair_queue::FairQueue;
 use super::publisher::first_frame;
 use super::{Pattern, Pipes};
@@ -21,17 +21,9 @@ pub(crate) struct SubPattern {
     invert: bool,
 }
 
-impl SubPattern {
-    pub(crate) fn subscribe(&mut self, topic: &[u8], pipes: &mut Pipes) {
-        self.announcer.subscribe(topic, true, pipes);
-    }
-
-    pub(crate) fn unsubscribe(&mut self, topic: &[u8], pipes: &mut Pipes) -> bool {
-        self.announcer.unsubscribe(topic, pipes)
-    }
-
-    pub(crate) fn topics(&self) -> usize {
-        self.announcer.topics().len()
+impl Subscribes for SubPattern {
+    fn announcer(&mut self) -> &mut Announcer {
+        &mut self.announcer
     }
 }
 

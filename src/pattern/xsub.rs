@@ -5,7 +5,7 @@
 //! sending never waits, and what a full queue does not take is dropped for that publisher alone, and counted.
 //! `tests/spec_pubsub.rs` has a test for each.
 
-use super::announcer::{Announcer, MAX_TOPIC};
+use super::announcer::{Announcer, MAX_TOPIC, Subscribes};
 use super::distributor::distribute;
 use super::fair_queue::FairQueue;
 use super::publisher::as_subscription;
@@ -23,17 +23,9 @@ pub(crate) struct XSubPattern {
     connected: Vec<usize>,
 }
 
-impl XSubPattern {
-    pub(crate) fn subscribe(&mut self, topic: &[u8], pipes: &mut Pipes) {
-        self.announcer.subscribe(topic, true, pipes);
-    }
-
-    pub(crate) fn unsubscribe(&mut self, topic: &[u8], pipes: &mut Pipes) -> bool {
-        self.announcer.unsubscribe(topic, pipes)
-    }
-
-    pub(crate) fn topics(&self) -> usize {
-        self.announcer.topics().len()
+impl Subscribes for XSubPattern {
+    fn announcer(&mut self) -> &mut Announcer {
+        &mut self.announcer
     }
 }
 

@@ -6,38 +6,10 @@ use super::application::{Application, Desk, Letter, budget};
 use super::ledger::{Ledger, Name};
 use super::topics::{self, Wants};
 use crate::options::Options;
-use crate::pattern::{Offer, Pattern, Pipes, SubPattern, XSubPattern};
+use crate::pattern::{Offer, Pipes, Subscribes};
 use crate::{Message, SocketType};
 
 type Topics = BTreeSet<Vec<u8>>;
-
-/// What SUB and XSUB have in common.
-pub(super) trait Subscribes: Pattern<In = Message, Out = Message> {
-    fn subscribe(&mut self, topic: &[u8], pipes: &mut Pipes);
-    fn unsubscribe(&mut self, topic: &[u8], pipes: &mut Pipes) -> bool;
-    fn topics(&self) -> usize;
-}
-
-macro_rules! subscribes {
-    ($pattern:ident) => {
-        impl Subscribes for $pattern {
-            fn subscribe(&mut self, topic: &[u8], pipes: &mut Pipes) {
-                self.subscribe(topic, pipes);
-            }
-
-            fn unsubscribe(&mut self, topic: &[u8], pipes: &mut Pipes) -> bool {
-                self.unsubscribe(topic, pipes)
-            }
-
-            fn topics(&self) -> usize {
-                self.topics()
-            }
-        }
-    };
-}
-
-subscribes!(SubPattern);
-subscribes!(XSubPattern);
 
 /// Receives what it wants, and changes its mind.
 pub(super) struct Listener<P> {

@@ -11,7 +11,7 @@ use crate::pattern::Pattern;
 
 /// How many messages are sent or received under one lock: enough for the lock to cost nothing, and few enough for others
 /// not to wait for it longer than for a few single verbs that wake somebody.
-pub(super) const BATCH: usize = 64;
+const BATCH: usize = 64;
 
 /// Messages that were taken from an iterator and are on their way out, in order.
 pub(super) struct Outgoing<I, T> {
@@ -164,13 +164,7 @@ impl<P: Pattern> Core<P> {
         if let Some(result) = settled(self.try_recv_many(into, max)) {
             return result;
         }
-        let received = self.wait_for(
-            |state| &mut state.receivers,
-            State::next_receiver,
-            deadline(timeout),
-            || settled(self.try_recv_many(into, max)),
-        );
-        received.unwrap_or(Err(RecvError::Timeout))
+        self.wait_to_recv(timeout, || settled(self.try_recv_many(into, max)))
     }
 
     pub(super) fn recv_many_async<'a>(
@@ -178,11 +172,7 @@ impl<P: Pattern> Core<P> {
         into: &'a mut Vec<P::In>,
         max: usize,
     ) -> impl Future<Output = Result<usize, RecvError>> + Send + 'a {
-        self.wait_async(
-            |state: &mut State<P>| &mut state.receivers,
-            State::next_receiver,
-            move || settled(self.try_recv_many(into, max)),
-        )
+        self.wait_to_recv_async(move || settled(self.try_recv_many(into, max)))
     }
 }
 

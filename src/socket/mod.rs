@@ -11,6 +11,7 @@ mod callback;
 mod closing;
 mod core;
 mod dealer;
+mod drivers;
 mod endpoints;
 mod hooks;
 mod monitor;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::builder::Builder;
 use super::closing::Handle;
 use super::verbs::{common_verbs, recv_verbs, recv_with_peer_verbs};
-use crate::pattern::SubPattern;
+use crate::pattern::{SubPattern, Subscribes};
 
 /// Gives a type what sockets have that subscribe.
 macro_rules! subscriber_verbs {

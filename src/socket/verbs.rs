@@ -48,13 +48,34 @@ impl<P: Pattern> Core<P> {
 
     #[inline(never)]
     fn recv_slowly(&self, timeout: Option<Duration>) -> Result<P::In, RecvError> {
+        self.wait_to_recv(timeout, || self.try_received())
+    }
+
+    /// Blocks until an attempt to receive succeeds, for as long as the timeout allows.
+    pub(super) fn wait_to_recv<T>(
+        &self,
+        timeout: Option<Duration>,
+        attempt: impl FnMut() -> Option<Result<T, RecvError>>,
+    ) -> Result<T, RecvError> {
         let received = self.wait_for(
             |state| &mut state.receivers,
             State::next_receiver,
             deadline(timeout),
-            || self.try_received(),
+            attempt,
         );
         received.unwrap_or(Err(RecvError::Timeout))
+    }
+
+    /// The same for a task.
+    pub(super) fn wait_to_recv_async<'a, T: Send + 'a>(
+        &'a self,
+        attempt: impl FnMut() -> Option<Result<T, RecvError>> + Unpin + Send + 'a,
+    ) -> impl Future<Output = Result<T, RecvError>> + Send + 'a {
+        self.wait_async(
+            |state: &mut State<P>| &mut state.receivers,
+            State::next_receiver,
+            attempt,
+        )
     }
 
     pub(super) fn recv_now(&self) -> Result<P::In, TryRecvError> {
@@ -83,24 +104,13 @@ impl<P: Pattern> Core<P> {
         &self,
         timeout: Option<Duration>,
     ) -> Result<(P::In, Arc<PeerInfo>), RecvError> {
-        let attempt = || settled(self.recv_with_peer_now());
-        let received = self.wait_for(
-            |state| &mut state.receivers,
-            State::next_receiver,
-            deadline(timeout),
-            attempt,
-        );
-        received.unwrap_or(Err(RecvError::Timeout))
+        self.wait_to_recv(timeout, || settled(self.recv_with_peer_now()))
     }
 
     pub(super) fn recv_with_peer_async(
         &self,
     ) -> impl Future<Output = Result<(P::In, Arc<PeerInfo>), RecvError>> + Send {
-        self.wait_async(
-            |state| &mut state.receivers,
-            State::next_receiver,
-            || settled(self.recv_with_peer_now()),
-        )
+        self.wait_to_recv_async(|| settled(self.recv_with_peer_now()))
     }
 
     /// Waits in one of the socket's sets until `attempt` succeeds.
@@ -196,12 +206,7 @@ impl<P: Pattern> Core<P> {
     }
 
     pub(super) fn recv_async(&self) -> impl Future<Output = Result<P::In, RecvError>> + Send {
-        Waiting::new(
-            self,
-            |state| &mut state.receivers,
-            State::next_receiver,
-            || self.try_received(),
-        )
+        self.wait_to_recv_async(|| self.try_received())
     }
 
     pub(super) fn wait_for_peers_async(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::closing::Handle;
 use super::subscribe::subscriber_verbs;
 use super::verbs::{common_verbs, halves, recv_verbs, recv_with_peer_verbs, send_verbs};
-use crate::pattern::XSubPattern;
+use crate::pattern::{Subscribes, XSubPattern};
 
 /// A [`Sub`](crate::Sub) that can send: subscriptions as messages, for a proxy, and messages to its publishers (RFC 29).
 ///

@@ -1,6 +1,5 @@
 //! What the tests of the library share: transports to loop over, sockets married to each other, and an honest pair.
-#![allow(dead_code, reason = "each test file uses its own part of this one")]
-#![allow(unused_imports, reason = "each test file uses its own part of this one")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test file uses its own part of this one")]
 
 mod child;
 mod honest;
@@ -178,3 +177,18 @@ pub(crate) fn name(event: &Event) -> String {
     let shown = format!("{event:?}");
     shown.split([' ', '{']).next().unwrap_or_default().to_owned()
 }
+
+/// Makes a test of each script for each transport.
+macro_rules! rules {
+    ($($name:ident over $($transport:ident)*;)*) => {$(
+        mod $name {
+            $(#[test]
+            #[allow(non_snake_case, reason = "named as the transport is")]
+            fn $transport() {
+                super::$name($crate::support::Transport::$transport);
+            })*
+        }
+    )*};
+}
+
+pub(crate) use rules;

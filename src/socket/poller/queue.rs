@@ -9,6 +9,7 @@ use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::super::core::fire_signals;
+use super::super::drivers::Drivers;
 use super::super::waiters::{Signal, Waiters, next_observer};
 use super::super::watch::{Interest, Watch};
 use super::{Ready, ReadyList};
@@ -177,7 +178,7 @@ impl Queue {
     /// The loop that the waiting thread turns, if it is known.
     #[cfg(unix)]
     pub(super) fn home(&self) -> Option<Arc<Reactor>> {
-        self.state.lock().drivers.0.first().map(Arc::clone)
+        self.state.lock().drivers.first()
     }
 
     /// Something may be ready.
@@ -369,32 +370,5 @@ impl State {
         if let Some(next) = next.or_else(|| now.checked_add(period)) {
             self.arm(key, next);
         }
-    }
-}
-
-/// Who runs the connections while somebody waits for more than one socket: the waiting thread turns the first loop, and
-/// the I/O threads the others.
-#[derive(Clone, Default)]
-struct Drivers(Vec<Arc<Reactor>>);
-
-impl Drivers {
-    fn add(&mut self, reactor: Arc<Reactor>) {
-        if !self.0.iter().any(|known| Arc::ptr_eq(known, &reactor)) {
-            self.0.push(reactor);
-        }
-    }
-
-    /// Blocks until the waiter is notified, or until the deadline.
-    fn wait(&self, waiter: &Arc<Waiter>, deadline: Option<Instant>) {
-        let Some((first, others)) = self.0.split_first() else {
-            waiter.park(deadline);
-            return;
-        };
-        for other in others {
-            other.flush_gathered();
-            other.add_errand();
-        }
-        first.wait(waiter, deadline);
-        others.iter().for_each(|other| other.remove_errand());
     }
 }

@@ -8,7 +8,8 @@ use super::end::{End, Set};
 use super::lane::{Lane, LaneStats, Step};
 use super::{ProxyEnd, ProxyStats};
 use crate::message::Message;
-use crate::reactor::{Reactor, Waiter};
+use crate::reactor::Waiter;
+use crate::socket::drivers::Drivers;
 use crate::socket::waiters::Signal;
 use crate::sync::Mutex;
 
@@ -187,25 +188,10 @@ fn rest(lanes: &[Lane; 2], waiter: &Arc<Waiter>, paused: impl Fn() -> bool) -> b
     true
 }
 
-/// Blocks until the waiter is notified, or until the deadline; runs the connections of the sockets meanwhile, as far as
-/// one thread can, and has the I/O threads run the others.
+/// Blocks until the waiter is notified, or until the deadline; runs the connections of the sockets meanwhile.
 fn block(lanes: &[Lane; 2], waiter: &Arc<Waiter>, deadline: Option<Instant>) {
-    let mut reactors: Vec<Arc<Reactor>> = Vec::new();
-    for end in lanes.iter().flat_map(Lane::ends) {
-        if let Some(reactor) = end.reactor()
-            && !reactors.iter().any(|known| Arc::ptr_eq(known, &reactor))
-        {
-            reactors.push(reactor);
-        }
-    }
-    let Some((own, others)) = reactors.split_first() else {
-        waiter.park(deadline);
-        return;
-    };
-    for reactor in others {
-        reactor.flush_gathered();
-        reactor.add_errand();
-    }
-    own.wait(waiter, deadline);
-    others.iter().for_each(|reactor| reactor.remove_errand());
+    let mut drivers = Drivers::default();
+    let reactors = lanes.iter().flat_map(Lane::ends).filter_map(|end| end.reactor());
+    reactors.for_each(|reactor| drivers.add(reactor));
+    drivers.wait(waiter, deadline);
 }

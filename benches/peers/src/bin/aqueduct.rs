@@ -1,7 +1,6 @@
 //! This library, with blocking calls or with futures, on executors that run its connections.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use aqueduct::{Context, Dealer, Message, Pub, Pull, Push, Rep, Req, Router, SlowPolicy, Sub};
 use aqueduct_peers::executor::{Smol, Threads, Tokio};
@@ -35,19 +34,18 @@ fn drive_on_smol(tasks: &smol::Executor<'static>) -> Outcome<Async> {
 
 /// An executor of tasks in the library's own, which runs the connections.
 #[derive(Default)]
-struct Own(Arc<smol::Executor<'static>>);
+struct Own(Smol);
 
 impl Executor for Own {
     fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
-        aqueduct::block_on(self.0.run(future))
+        aqueduct::block_on(self.0.tasks().run(future))
     }
 
     fn spawn<T: Send + 'static>(
         &self,
         future: impl Future<Output = T> + Send + 'static,
     ) -> impl Future<Output = Outcome<T>> {
-        let task = self.0.spawn(future);
-        async { Ok(task.await) }
+        self.0.spawn(future)
     }
 }
 
