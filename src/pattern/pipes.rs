@@ -37,13 +37,19 @@ pub(crate) struct Effects {
     pub(crate) expelled: Vec<(usize, DisconnectReason)>,
     /// Something has changed that those may wait for who wait for peers, or for one of them in particular.
     pub(crate) announced: bool,
+    /// Much is queued that was sent: a sender that has the time should rest.
+    pub(crate) ahead: bool,
 }
 
 impl Effects {
     /// Tells whether there is nothing to do, as nearly always.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.wakes.is_empty() && self.finished.is_empty() && self.expelled.is_empty() && !self.announced
+        self.wakes.is_empty()
+            && self.finished.is_empty()
+            && self.expelled.is_empty()
+            && !self.announced
+            && !self.ahead
     }
 }
 
@@ -55,7 +61,10 @@ impl Pipes {
             return false;
         };
         match end.send(message) {
-            Ok(None) => true,
+            Ok(None) => {
+                self.effects.ahead |= end.is_ahead();
+                true
+            }
             Ok(Some(wake)) => {
                 self.effects.wakes.push(wake);
                 true
@@ -222,6 +231,18 @@ impl Pipes {
 
     pub(crate) fn get_mut(&mut self, key: usize) -> Option<&mut PipeEnd> {
         self.ends.get_mut(key)
+    }
+
+    /// Returns the only pipe, if there is just one.
+    pub(crate) fn only(&mut self) -> Option<&mut PipeEnd> {
+        let mut keys = self.ends.iter().map(|(key, _)| key);
+        let (first, second) = (keys.next()?, keys.next());
+        drop(keys);
+        if second.is_none() {
+            self.ends.get_mut(first)
+        } else {
+            None
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &PipeEnd)> {

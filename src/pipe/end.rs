@@ -65,6 +65,10 @@ impl LaneState {
     }
 }
 
+/// The weight of a queue that is long: it leaves the second cache of most processors, and has messages enough for the
+/// writer to be busy for a third of a millisecond.
+pub(crate) const LONG: u64 = 1024 * 1024;
+
 /// One end of a pipe.
 pub(crate) struct PipeEnd {
     tx: Arc<Lane>,
@@ -77,6 +81,8 @@ pub(crate) struct PipeEnd {
     floor: Limits,
     /// Messages sent while the reader lets a batch gather: they save the lane's lock.
     staged: Queue,
+    /// A long queue waited for the other end when this one sent last.
+    is_ahead: bool,
     /// What may still be staged before it must be published.
     credit: Credit,
     /// How this end sleeps when the lane that it reads from is empty.
@@ -126,6 +132,7 @@ pub(crate) fn pair(limits: PipeLimits) -> (PipeEnd, PipeEnd) {
         rx: Arc::clone(rx),
         batch: Queue::new(),
         staged: Queue::new(),
+        is_ahead: false,
         credit: Credit::default(),
         taken: Load::default(),
         floor: floor(Load::default(), Limits::NEWEST),
@@ -217,6 +224,7 @@ impl PipeEnd {
         }
         let staged_due = !self.staged.is_empty() && lane.ring.push_all(&mut self.staged);
         let due = lane.ring.push(slot)?;
+        self.is_ahead = lane.ring.held().weight() > LONG;
         Ok(lane.wake_reader_if(due || staged_due))
     }
 
@@ -251,6 +259,21 @@ impl PipeEnd {
     /// Tells whether a message could be sent now, and marks this end as waiting if not.
     pub(crate) fn is_writable(&mut self) -> bool {
         !self.staged.is_empty() || self.room().is_some()
+    }
+
+    /// Tells whether this end, when it sent last, was so far ahead of the other one that it should rest.
+    #[inline]
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.is_ahead
+    }
+
+    /// Returns how many messages a peer of another process has let go of, if more than this weight is in the pipe. This
+    /// end is then told when it lets go of more.
+    pub(crate) fn backlog_above(&mut self, weight: u64) -> Option<u64> {
+        let mut lane = self.tx.0.lock();
+        let ring = &mut lane.ring;
+        let long = ring.held().weight() > weight && !ring.is_joined() && ring.hold_back();
+        long.then(|| ring.released().messages)
     }
 
     /// Reads a message; the other end may have to be woken either way. Without a message, this end now sleeps.

@@ -332,6 +332,11 @@ impl Ring {
         matches!(self.wake_reader, WakeReader::AtBytes(_))
     }
 
+    /// Tells whether both ends belong to sockets.
+    pub(crate) fn is_joined(&self) -> bool {
+        self.is_joined
+    }
+
     pub(crate) fn is_reader_closed(&self) -> bool {
         self.reader_closed
     }

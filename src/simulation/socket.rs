@@ -433,6 +433,7 @@ impl<A: Application> Node for Socket<A> {
             finished,
             expelled,
             announced,
+            ahead: _,
         } = effects;
         if announced {
             self.tell_stranded_senders();

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use super::monitor::Journal;
+use super::pacing::Pace;
 use super::waiters::{Signal, Waiters};
 use crate::allowance::Allowance;
 use crate::context::{self, Context};
@@ -50,6 +51,7 @@ pub(super) struct State<P> {
     pub(super) senders: Waiters,
     /// Those who wait for peers to come, or for the socket to be closed.
     pub(super) watchers: Waiters,
+    pub(super) pace: Pace,
     pub(super) phase: Phase,
     /// The traffic of pipes that are gone.
     pub(super) gone: Traffic,
@@ -194,6 +196,7 @@ impl<P: Pattern> Core<P> {
                 receivers: Waiters::default(),
                 senders: Waiters::default(),
                 watchers: Waiters::default(),
+                pace: Pace::default(),
                 phase: Phase::Open,
                 gone: Traffic::default(),
                 returned: Vec::new(),
@@ -212,7 +215,7 @@ impl<P: Pattern> Core<P> {
     pub(super) fn try_send(&self, out: &mut Option<P::Out>) -> Result<(), Unsent> {
         let mut state = self.state.lock();
         let offer = state.send(out);
-        if offer == Some(Offer::Taken) && state.is_calm() && state.senders.is_empty() && !state.has_turned() {
+        if state.has_sent_calmly(offer) {
             return Ok(());
         }
         self.finish_send(state, offer)
@@ -234,7 +237,7 @@ impl<P: Pattern> Core<P> {
 
     /// What an attempt to send has to do beside, in most cases nothing.
     #[inline(never)]
-    fn finish_send(
+    pub(super) fn finish_send(
         &self,
         mut state: BriefMutexGuard<'_, State<P>>,
         offer: Option<Offer>,
@@ -454,7 +457,7 @@ impl<P: Pattern> Core<P> {
 impl<P: Pattern> State<P> {
     /// Sends if the socket is open.
     #[inline]
-    fn send(&mut self, out: &mut Option<P::Out>) -> Option<Offer> {
+    pub(super) fn send(&mut self, out: &mut Option<P::Out>) -> Option<Offer> {
         if self.phase != Phase::Open {
             return None;
         }
@@ -468,6 +471,12 @@ impl<P: Pattern> State<P> {
             return None;
         }
         self.pattern.recv(received, &mut self.pipes)
+    }
+
+    /// Tells whether a message was sent, and that was all there was to do.
+    #[inline]
+    pub(super) fn has_sent_calmly(&mut self, offer: Option<Offer>) -> bool {
+        offer == Some(Offer::Taken) && self.is_calm() && self.senders.is_empty() && !self.has_turned()
     }
 
     /// Tells whether the pattern has left nothing to do.
@@ -500,6 +509,7 @@ impl<P: Pattern> State<P> {
             finished,
             expelled,
             announced,
+            ahead: _,
         } = std::mem::take(self.pipes.effects());
         let mut aftermath = Aftermath {
             wakes,

@@ -17,6 +17,7 @@ mod hooks;
 mod monitor;
 #[cfg(unix)]
 mod notifier;
+mod pacing;
 mod pair;
 mod poller;
 mod proxy;

@@ -7,26 +7,48 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::core::{Core, State, Unsent, deadline, fire_signals};
+use super::pacing::REST;
 use super::waiters::Signal;
 use super::waiting::{PassOn, Queue, Waiting};
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError, WaitError};
 use crate::message::Message;
-use crate::pattern::Pattern;
+use crate::pattern::{Offer, Pattern};
 use crate::peer::PeerInfo;
 use crate::reactor::Waiter;
 use crate::stats::CloseReport;
+use crate::sync::BriefMutexGuard;
 
 impl<P: Pattern> Core<P> {
     #[inline]
     pub(super) fn send(&self, out: &mut Option<P::Out>, timeout: Option<Duration>) -> Result<(), Unsent> {
-        match self.try_send(out) {
-            Err(Unsent::Full) => self.send_slowly(out, timeout),
+        let mut state = self.state.lock();
+        let offer = state.send(out);
+        if state.has_sent_calmly(offer) {
+            return Ok(());
+        }
+        self.send_slowly(state, offer, out, timeout)
+    }
+
+    #[inline(never)]
+    fn send_slowly(
+        &self,
+        mut state: BriefMutexGuard<'_, State<P>>,
+        offer: Option<Offer>,
+        out: &mut Option<P::Out>,
+        timeout: Option<Duration>,
+    ) -> Result<(), Unsent> {
+        let ahead = timeout.is_none_or(|timeout| timeout > REST) && state.is_ahead();
+        match self.finish_send(state, offer) {
+            Ok(()) if ahead => {
+                self.rest();
+                Ok(())
+            }
+            Err(Unsent::Full) => self.wait_to_send(out, timeout),
             settled => settled,
         }
     }
 
-    #[inline(never)]
-    fn send_slowly(&self, out: &mut Option<P::Out>, timeout: Option<Duration>) -> Result<(), Unsent> {
+    fn wait_to_send(&self, out: &mut Option<P::Out>, timeout: Option<Duration>) -> Result<(), Unsent> {
         let sent = self.wait_for(
             |state| &mut state.senders,
             State::next_sender,

@@ -1,0 +1,134 @@
+//! Pacing: a sender that is far ahead of its only peer lets it catch up for a moment.
+//!
+//! What waits in a queue that has outgrown the caches is fetched from memory to be written, and a queue that grows to
+//! its limit makes all that passes through it a third slower, or half. A limit that is so low would stop a sender whose
+//! peer is not there yet. So the limit stays, and a sender that blocks anyway takes a rest before it makes a long queue
+//! longer: as long as the queue moves, and never longer than [`REST`] for each time that it did.
+
+use std::time::{Duration, Instant};
+
+use super::core::{Core, State};
+use crate::pattern::Pattern;
+use crate::peer::SocketType;
+use crate::pipe::LONG;
+
+/// What is left of a long queue when the sender goes on: enough for the writer not to run dry.
+const SHORT: u64 = LONG / 2;
+
+/// How long a sender lets a queue get shorter: as long as the I/O thread leaves callers alone. A connection of gigabytes a
+/// second needs less, and a slow one will not be faster for it.
+pub(super) const REST: Duration = Duration::from_millis(1);
+
+/// What is remembered between rests.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// What the peer had taken, in messages, when a rest was of no use.
+    stuck_at: Option<u64>,
+}
+
+impl<P: Pattern> Core<P> {
+    /// Lets the only peer catch up.
+    pub(super) fn rest(&self) {
+        let until = Instant::now().checked_add(REST);
+        let caught_up = self.wait_for(
+            |state| &mut state.senders,
+            State::next_sender,
+            until,
+            || self.state.lock().backlog_above(SHORT).is_none().then_some(()),
+        );
+        if caught_up.is_none() {
+            let mut state = self.state.lock();
+            state.pace.stuck_at = state.backlog_above(SHORT);
+        }
+    }
+}
+
+impl<P: Pattern> State<P> {
+    /// Tells whether the sender is so far ahead of its only peer that it should rest.
+    pub(super) fn is_ahead(&mut self) -> bool {
+        self.pipes.effects().ahead
+            && self
+                .backlog_above(LONG)
+                .is_some_and(|taken| self.pace.stuck_at != Some(taken))
+    }
+
+    /// Returns how many messages the only peer has taken, if more than this weight waits for it, and a sender can do
+    /// nothing but wait, too. Whoever waits is told when it takes more.
+    fn backlog_above(&mut self, weight: u64) -> Option<u64> {
+        let waits = matches!(P::TYPE, SocketType::Push | SocketType::Dealer | SocketType::Pair);
+        self.pipes.only().filter(|_| waits)?.backlog_above(weight)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::context::Context;
+    use crate::message::Message;
+    use crate::options::Options;
+    use crate::pattern::PushPattern;
+    use crate::pipe::{PipeEnd, Wakes};
+
+    const QUARTER: usize = LONG as usize / 4;
+
+    fn push() -> Arc<Core<PushPattern>> {
+        Core::new(&Context::default(), Options::default())
+    }
+
+    /// Gives a socket one more peer, and returns the far end of its pipe.
+    fn peer(core: &Core<PushPattern>) -> PipeEnd {
+        let (near, far) = core.wired_pipe();
+        let mut state = core.state.lock();
+        let key = state.pipes.insert(near);
+        state.pattern.attach(key);
+        far
+    }
+
+    /// Sends that many quarters of a long queue, and tells whether the sender should then rest.
+    fn is_ahead_after(core: &Core<PushPattern>, quarters: usize) -> bool {
+        let mut state = core.state.lock();
+        for _ in 0..quarters {
+            let _ = state.send(&mut Some(Message::from(vec![0; QUARTER])));
+        }
+        let ahead = state.is_ahead();
+        drop(state.take_aftermath());
+        ahead
+    }
+
+    fn take(far: &mut PipeEnd, messages: usize) {
+        for _ in 0..messages {
+            assert!(far.pop(&mut Wakes::new()).is_some());
+        }
+        drop(far.release());
+    }
+
+    #[test]
+    fn a_sender_rests_when_much_waits_for_its_only_peer() {
+        let core = push();
+        let mut far = peer(&core);
+        assert!(!is_ahead_after(&core, 3));
+        assert!(is_ahead_after(&core, 1));
+        take(&mut far, 4);
+        assert!(!is_ahead_after(&core, 3));
+    }
+
+    #[test]
+    fn a_sender_with_other_peers_does_not_rest_for_one() {
+        let core = push();
+        let _far = [peer(&core), peer(&core)];
+        assert!(!is_ahead_after(&core, 16));
+    }
+
+    #[test]
+    fn a_sender_does_not_rest_again_for_a_peer_that_takes_nothing() {
+        let core = push();
+        let mut far = peer(&core);
+        assert!(is_ahead_after(&core, 8));
+        core.rest();
+        assert!(!is_ahead_after(&core, 1));
+        take(&mut far, 1);
+        assert!(is_ahead_after(&core, 1));
+    }
+}
