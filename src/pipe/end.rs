@@ -65,10 +65,6 @@ impl LaneState {
     }
 }
 
-/// The weight of a queue that is long: it leaves the second cache of most processors, and has messages enough for the
-/// writer to be busy for a third of a millisecond.
-pub(crate) const LONG: u64 = 1024 * 1024;
-
 /// One end of a pipe.
 pub(crate) struct PipeEnd {
     tx: Arc<Lane>,
@@ -224,7 +220,7 @@ impl PipeEnd {
         }
         let staged_due = !self.staged.is_empty() && lane.ring.push_all(&mut self.staged);
         let due = lane.ring.push(slot)?;
-        self.is_ahead = lane.ring.held().weight() > LONG;
+        self.is_ahead = lane.ring.is_long();
         Ok(lane.wake_reader_if(due || staged_due))
     }
 

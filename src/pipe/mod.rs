@@ -20,10 +20,10 @@ mod loom_model;
 mod overflow;
 mod ring;
 
-pub(crate) use end::{LONG, PipeEnd, PipeLimits, pair};
+pub(crate) use end::{PipeEnd, PipeLimits, pair};
 #[cfg(any(test, fuzzing))]
 pub(crate) use ring::WhenFull;
-pub(crate) use ring::{Limits, PushError, WakeReader};
+pub(crate) use ring::{LONG, Limits, PushError, WakeReader};
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

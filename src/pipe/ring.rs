@@ -16,6 +16,10 @@ pub(crate) struct Limits {
     pub(crate) when_full: WhenFull,
 }
 
+/// The weight of a queue that is long: it leaves the second cache of most processors, and has messages enough for the
+/// reader to be busy for a third of a millisecond.
+pub(crate) const LONG: u64 = 1024 * 1024;
+
 /// What a ring does with a message for which there is no room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum WhenFull {
@@ -330,6 +334,12 @@ impl Ring {
     /// Tells whether the reader lets a batch gather now.
     pub(crate) fn is_gathering(&self) -> bool {
         matches!(self.wake_reader, WakeReader::AtBytes(_))
+    }
+
+    /// Tells whether so much is in the pipe that its writer should rest.
+    #[inline]
+    pub(crate) fn is_long(&self) -> bool {
+        self.held.weight() > LONG
     }
 
     /// Tells whether both ends belong to sockets.

@@ -45,11 +45,15 @@ impl<P: Pattern> Core<P> {
 
 impl<P: Pattern> State<P> {
     /// Tells whether the sender is so far ahead of its only peer that it should rest.
+    #[inline]
     pub(super) fn is_ahead(&mut self) -> bool {
-        self.pipes.effects().ahead
-            && self
-                .backlog_above(LONG)
-                .is_some_and(|taken| self.pace.stuck_at != Some(taken))
+        self.pipes.effects().ahead && self.should_rest()
+    }
+
+    #[inline(never)]
+    fn should_rest(&mut self) -> bool {
+        self.backlog_above(LONG)
+            .is_some_and(|taken| self.pace.stuck_at != Some(taken))
     }
 
     /// Returns how many messages the only peer has taken, if more than this weight waits for it, and a sender can do

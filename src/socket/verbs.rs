@@ -37,7 +37,7 @@ impl<P: Pattern> Core<P> {
         out: &mut Option<P::Out>,
         timeout: Option<Duration>,
     ) -> Result<(), Unsent> {
-        let ahead = timeout.is_none_or(|timeout| timeout > REST) && state.is_ahead();
+        let ahead = state.is_ahead() && timeout.is_none_or(|timeout| timeout > REST);
         match self.finish_send(state, offer) {
             Ok(()) if ahead => {
                 self.rest();
