@@ -15,6 +15,16 @@ const EVENTS_PER_TURN: usize = 256;
 /// Timers that go off in one turn before the loop looks at sockets again.
 const TIMERS_PER_TURN: usize = 1024;
 
+/// Bytes read from one connection in one turn, so that a busy peer starves nobody.
+pub(super) const READ_MOST: usize = 512 * 1024;
+
+/// What all connections that are ready together read in a turn, as far as [`READ_LEAST`] allows: with many, what is read
+/// should still be in the cache when it is received.
+const READ_IN_ALL: usize = 512 * 1024;
+
+/// What each of them reads at least, or its system calls would cost more than the cache saves.
+const READ_LEAST: usize = 8 * 1024;
+
 /// What is read from a connection at once. One buffer serves all connections, so it may be generous.
 const READ_BUFFER: usize = 128 * 1024;
 
@@ -22,10 +32,19 @@ const READ_BUFFER: usize = 128 * 1024;
 pub(crate) struct Scratch {
     pub(super) bytes: Vec<u8>,
     pub(super) inbox: Queue,
+    /// Bytes that one connection may read in this turn.
+    pub(super) share: usize,
     /// Bytes read in this turn.
     pub(super) read: usize,
     /// Started at the first need in a turn.
     pub(super) now: Instant,
+}
+
+impl Scratch {
+    /// So many connections read in this turn.
+    fn share_among(&mut self, connections: usize) {
+        self.share = (READ_IN_ALL / connections.max(1)).clamp(READ_LEAST, READ_MOST);
+    }
 }
 
 /// How a turn waits for the system when nothing else is to be done.
@@ -66,6 +85,7 @@ impl EventLoop {
         let scratch = Scratch {
             bytes: vec![0; READ_BUFFER],
             inbox: Queue::new(),
+            share: READ_MOST,
             read: 0,
             now: Instant::now(),
         };
@@ -126,6 +146,7 @@ impl EventLoop {
     /// Runs the sources of which the system has reported something.
     fn run_events(&mut self, reactor: &Reactor) {
         self.scratch.read = 0;
+        self.scratch.share_among(self.events.iter().count());
         for event in &self.events {
             if event.token() == KICK {
                 continue;
@@ -213,6 +234,7 @@ impl EventLoop {
     fn run_scheduled(&mut self, reactor: &Reactor) -> bool {
         std::mem::swap(&mut self.scheduled, &mut reactor.mailbox.lock().scheduled);
         let ran = !self.scheduled.is_empty();
+        self.scratch.share_among(self.scheduled.len());
         for key in self.scheduled.drain(..) {
             if let Some(source) = reactor.source(key) {
                 source.handle_ready(Readiness::default(), &mut self.scratch);

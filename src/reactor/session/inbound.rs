@@ -2,13 +2,10 @@
 
 use std::io;
 
-use super::super::event_loop::Scratch;
+use super::super::event_loop::{READ_MOST, Scratch};
 use super::{Aftermath, Session, State};
 use crate::error::DisconnectReason;
 use crate::zmtp::Room;
-
-/// Bytes read from one connection in one turn, so that a busy peer starves nobody.
-const READ_BUDGET: usize = 512 * 1024;
 
 /// Reads from one connection in one turn whose bytes are thrown away.
 const DRAIN_READS: usize = 4;
@@ -42,7 +39,7 @@ impl Session {
                 return Ok(());
             }
         }
-        let mut budget = READ_BUDGET;
+        let mut budget = scratch.share;
         while state.readable && !state.stalled {
             if budget == 0 {
                 // The system has no reason to report again what it has reported: come back without being told.
@@ -119,7 +116,7 @@ impl Session {
             return Ok(Read::Nothing);
         };
         if let Some((body, wanted)) = state.connection.direct_target() {
-            let result = stream.read_append(body, wanted.min(budget));
+            let result = stream.read_append(body, wanted.min(READ_MOST));
             let Some((count, more)) = check(result, &mut state.readable)? else {
                 return Ok(Read::Nothing);
             };
@@ -141,7 +138,7 @@ impl Session {
             });
         }
         let mut bytes = std::mem::take(&mut scratch.bytes);
-        let size = state.connection.appetite().min(bytes.len());
+        let size = state.connection.appetite().min(bytes.len()).min(budget);
         let result = check(
             stream.read(bytes.get_mut(..size).unwrap_or_default()),
             &mut state.readable,
