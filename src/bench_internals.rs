@@ -155,7 +155,7 @@ impl std::fmt::Debug for Burst {
 impl Burst {
     /// Makes a pipe with default limits whose reader lets `bytes` gather.
     #[must_use]
-    pub fn new(bytes: u64) -> Self {
+    pub fn new(bytes: u32) -> Self {
         let options = Options::default();
         let (writer, mut reader) = pair(PipeLimits {
             send: Limits::new(options.send_hwm, options.send_hwm_bytes),

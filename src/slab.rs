@@ -4,6 +4,10 @@
 const INDEX_BITS: u32 = usize::BITS / 2;
 const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
 
+/// A full table grows by one part in so many, and at least by so many places: were it doubled, up to half of it would lie
+/// unused below thousands of idle connections.
+const GROWTH: usize = 4;
+
 /// Values under keys, of which each is given out once: its upper half guards against the reuse of its lower half.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
@@ -30,6 +34,10 @@ impl<T> Slab<T> {
     /// Stores a value and returns its key.
     pub(crate) fn insert(&mut self, value: T) -> usize {
         let index = self.free.pop().unwrap_or_else(|| {
+            if self.places.len() == self.places.capacity() {
+                self.places
+                    .reserve_exact((self.places.len() / GROWTH).max(GROWTH));
+            }
             self.places.push(Place { uses: 0, value: None });
             self.places.len() - 1
         });

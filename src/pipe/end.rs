@@ -48,6 +48,19 @@ impl LaneState {
         self.ring.room()
     }
 
+    /// How much may be staged beside a message of this weight: nothing unless the reader gathers, and there is room.
+    fn grant(&mut self, weight: u64) -> Option<Credit> {
+        if !self.ring.is_gathering() {
+            return None;
+        }
+        let (messages, bytes) = self.ring.room()?;
+        let credit = Credit {
+            messages: messages - 1,
+            bytes: bytes.min(STAGED_WEIGHT).saturating_sub(weight),
+        };
+        (credit.messages > 0 && credit.bytes > 0).then_some(credit)
+    }
+
     fn wake_reader_if(&self, due: bool) -> Option<Wake> {
         let address = self.reader.as_ref().filter(|_| due)?;
         Some(Wake {
@@ -75,18 +88,22 @@ pub(crate) struct PipeEnd {
     taken: Load,
     /// What the batch comes down to before what was read is released.
     floor: Limits,
-    /// Messages sent while the reader lets a batch gather: they save the lane's lock.
-    staged: Queue,
+    /// Only an end that has sent in a burst has such.
+    staging: Option<Box<Staging>>,
     /// A long queue waited for the other end when this one sent last.
     is_ahead: bool,
-    /// What may still be staged before it must be published.
-    credit: Credit,
     /// How this end sleeps when the lane that it reads from is empty.
     sleep: WakeReader,
-    /// Of what was read, that which meant nothing to the reader.
-    discarded: Load,
     /// What the owner dropped itself; few ends ever have such.
     lost: Option<Box<Lost>>,
+}
+
+/// Messages sent while the reader lets a batch gather: they save the lane's lock.
+#[derive(Default)]
+struct Staging {
+    queue: Queue,
+    /// What may still be staged before it must be published.
+    credit: Credit,
 }
 
 /// Messages that the owner of an end has dropped, and why.
@@ -95,6 +112,8 @@ struct Lost {
     /// Those that were never in the pipe.
     refused: Load,
     drops: Drops,
+    /// Those that were read, and meant nothing.
+    discarded: Load,
 }
 
 /// How much a writer may stage: nothing unless the reader gathers, never more than there is room, and no more than a
@@ -103,6 +122,19 @@ struct Lost {
 struct Credit {
     messages: u64,
     bytes: u64,
+}
+
+impl Credit {
+    /// Takes a message of this weight off, if there is enough to stage one.
+    #[inline]
+    fn spend(&mut self, weight: u64) -> bool {
+        let suffices = self.messages > 1 && weight < self.bytes;
+        if suffices {
+            self.messages -= 1;
+            self.bytes -= weight;
+        }
+        suffices
+    }
 }
 
 /// The limits of the two directions of a pipe, as seen from its first end.
@@ -127,13 +159,11 @@ pub(crate) fn pair(limits: PipeLimits) -> (PipeEnd, PipeEnd) {
         tx: Arc::clone(tx),
         rx: Arc::clone(rx),
         batch: Queue::new(),
-        staged: Queue::new(),
+        staging: None,
         is_ahead: false,
-        credit: Credit::default(),
         taken: Load::default(),
         floor: floor(Load::default(), Limits::NEWEST),
         sleep: WakeReader::OnPush,
-        discarded: Load::default(),
         lost: None,
     };
     (end(&there, &back), end(&back, &there))
@@ -168,10 +198,11 @@ impl PipeEnd {
     /// before that would have the processor wait for its own writes.
     #[inline]
     pub(crate) fn send(&mut self, message: &mut Option<Message>) -> Result<Option<Wake>, PushError> {
-        if let Some(weight) = message.as_ref().map(Message::weight)
-            && self.spend(weight as u64)
+        if let Some(staging) = &mut self.staging
+            && let Some(weight) = message.as_ref().map(Message::weight)
+            && staging.credit.spend(weight as u64)
         {
-            self.staged.push_from(message);
+            staging.queue.push_from(message);
             return Ok(None);
         }
         self.send_through(message)
@@ -180,45 +211,35 @@ impl PipeEnd {
     /// Sends a message that others get as well. It is copied from where it is, if it can be staged.
     #[inline]
     pub(crate) fn send_copy(&mut self, message: &Message) -> Result<Option<Wake>, PushError> {
-        if self.spend(message.weight() as u64) {
-            self.staged.push_copy(message);
+        if let Some(staging) = &mut self.staging
+            && staging.credit.spend(message.weight() as u64)
+        {
+            staging.queue.push_copy(message);
             return Ok(None);
         }
         self.send_through(&mut Some(message.clone()))
     }
 
-    /// Takes a message of this weight off the credit, if it suffices to stage one.
-    #[inline]
-    fn spend(&mut self, weight: u64) -> bool {
-        let suffices = self.credit.messages > 1 && weight < self.credit.bytes;
-        if suffices {
-            self.credit.messages -= 1;
-            self.credit.bytes -= weight;
-        }
-        suffices
-    }
-
     /// Sends a message through the lane, behind what is staged; or stages it, if the reader has begun to gather. There
     /// is room for it if anything was staged: the credit leaves one place.
     fn send_through(&mut self, slot: &mut Option<Message>) -> Result<Option<Wake>, PushError> {
-        self.credit = Credit::default();
         let weight = slot.as_ref().map_or(0, Message::weight) as u64;
         let mut lane = self.tx.0.lock();
-        if self.staged.is_empty()
-            && lane.ring.is_gathering()
-            && let Some((messages, bytes)) = lane.ring.room().filter(|(messages, _)| *messages > 1)
-        {
-            let bytes = bytes.min(STAGED_WEIGHT).saturating_sub(weight);
-            if bytes > 0 {
-                self.credit = Credit {
-                    messages: messages - 1,
-                    bytes,
-                };
-                self.staged.push_from(slot);
-                return Ok(None);
+        let staged_due = match &mut self.staging {
+            Some(staging) if !staging.queue.is_empty() => {
+                staging.credit = Credit::default();
+                lane.ring.push_all(&mut staging.queue)
             }
-        }
-        let staged_due = !self.staged.is_empty() && lane.ring.push_all(&mut self.staged);
+            staging => {
+                if let Some(credit) = lane.grant(weight) {
+                    let staging = staging.get_or_insert_default();
+                    staging.credit = credit;
+                    staging.queue.push_from(slot);
+                    return Ok(None);
+                }
+                false
+            }
+        };
         let due = lane.ring.push(slot)?;
         self.is_ahead = lane.ring.is_long();
         Ok(lane.wake_reader_if(due || staged_due))
@@ -226,12 +247,13 @@ impl PipeEnd {
 
     /// Publishes what is staged, and stages nothing more before the lane has been asked again.
     pub(crate) fn publish(&mut self) -> Option<Wake> {
-        self.credit = Credit::default();
-        if self.staged.is_empty() {
+        let staging = self.staging.as_mut()?;
+        staging.credit = Credit::default();
+        if staging.queue.is_empty() {
             return None;
         }
         let mut lane = self.tx.0.lock();
-        let due = lane.ring.push_all(&mut self.staged);
+        let due = lane.ring.push_all(&mut staging.queue);
         lane.wake_reader_if(due)
     }
 
@@ -254,7 +276,7 @@ impl PipeEnd {
 
     /// Tells whether a message could be sent now, and marks this end as waiting if not.
     pub(crate) fn is_writable(&mut self) -> bool {
-        !self.staged.is_empty() || self.room().is_some()
+        self.staged().messages > 0 || self.room().is_some()
     }
 
     /// Tells whether this end, when it sent last, was so far ahead of the other one that it should rest.
@@ -365,13 +387,19 @@ impl PipeEnd {
     /// How much was sent and not taken by the other end yet.
     pub(crate) fn load(&self) -> Load {
         let mut load = self.tx.0.lock().ring.held();
-        load.add(self.staged.load());
+        load.add(self.staged());
         load
+    }
+
+    fn staged(&self) -> Load {
+        let staging = self.staging.as_ref();
+        staging.map_or(Load::default(), |staging| staging.queue.load())
     }
 
     /// A message that was read means nothing to the reader: it counts as discarded, not as received.
     pub(crate) fn discard(&mut self, message: &Message) {
-        self.discarded.add(Load::of(message));
+        let lost = self.lost.get_or_insert_default();
+        lost.discarded.add(Load::of(message));
     }
 
     /// A message that was accepted for this pipe is dropped instead of being sent.
@@ -463,7 +491,7 @@ impl PipeEnd {
     pub(crate) fn traffic(&self) -> Traffic {
         let mut traffic = Traffic::default();
         let tx = self.tx.0.lock();
-        let (mut accepted, staged) = (tx.ring.accepted(), self.staged.load());
+        let (mut accepted, staged) = (tx.ring.accepted(), self.staged());
         accepted.add(staged);
         traffic.accepted = accepted.count();
         traffic.handed = tx.ring.released().count();
@@ -472,16 +500,17 @@ impl PipeEnd {
         traffic.dropped.add(DropReason::Conflated, tx.ring.conflated());
         traffic.dropped.add(DropReason::SlowPeer, tx.ring.displaced());
         drop(tx);
-        if let Some(lost) = &self.lost {
-            traffic.accepted.merge(lost.refused.count());
-            traffic.dropped.merge(&lost.drops);
-        }
         let rx = self.rx.0.lock();
         let mut received = rx.ring.released();
         received.add(self.read());
-        received.subtract(self.discarded);
+        traffic.discarded = rx.ring.conflated_for_reader();
+        if let Some(lost) = &self.lost {
+            traffic.accepted.merge(lost.refused.count());
+            traffic.dropped.merge(&lost.drops);
+            received.subtract(lost.discarded);
+            traffic.discarded += lost.discarded.messages;
+        }
         traffic.received = received.count();
-        traffic.discarded = self.discarded.messages + rx.ring.conflated_for_reader();
         traffic.unread = rx.ring.held().messages - self.read().messages;
         traffic.unread_peak = rx.ring.peak();
         traffic

@@ -219,7 +219,7 @@ impl Run {
         self.sleep = match number % 4 {
             0 => WakeReader::Never,
             1 => WakeReader::OnPush,
-            _ => WakeReader::AtBytes(u64::from(number) * 8),
+            _ => WakeReader::AtBytes(u32::from(number) * 8),
         };
         self.far.set_sleep(self.sleep);
     }
@@ -260,7 +260,7 @@ impl Run {
         let woken = match self.sleeping {
             Some(WakeReader::OnPush) => self.outstanding.is_empty(),
             Some(WakeReader::AtBytes(bytes)) => {
-                self.conflate || (queued as u64) < bytes.max(1) && traffic.queued < self.hwm
+                self.conflate || queued < bytes.max(1) as usize && traffic.queued < self.hwm
             }
             Some(WakeReader::Never) | None => true,
         };

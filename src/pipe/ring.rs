@@ -104,7 +104,7 @@ pub(crate) enum WakeReader {
     /// The reader sleeps until there is anything.
     OnPush,
     /// The reader lets a batch of this many bytes gather, or a full ring; somebody else will look after a rest.
-    AtBytes(u64),
+    AtBytes(u32),
 }
 
 /// Why a message was not pushed.
@@ -422,7 +422,7 @@ impl Ring {
         let due = match self.wake_reader {
             WakeReader::Never => false,
             WakeReader::OnPush => true,
-            WakeReader::AtBytes(bytes) => self.queue.load().bytes >= bytes || self.is_full(),
+            WakeReader::AtBytes(bytes) => self.queue.load().bytes >= u64::from(bytes) || self.is_full(),
         };
         if due {
             self.wake_reader = WakeReader::Never;

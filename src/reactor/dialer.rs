@@ -37,7 +37,7 @@ pub(crate) struct Dialer {
     key: usize,
     reactor: Arc<Reactor>,
     config: Arc<LinkConfig>,
-    endpoint: Endpoint,
+    endpoint: Arc<Endpoint>,
     /// Whether the pipe outlives a connection.
     keeps_pipe: bool,
     state: Mutex<State>,
@@ -62,7 +62,7 @@ impl Dialer {
     pub(crate) fn connect(
         reactor: &Arc<Reactor>,
         config: &Arc<LinkConfig>,
-        endpoint: &Endpoint,
+        endpoint: &Arc<Endpoint>,
         link: Option<Link>,
     ) -> io::Result<Arc<Self>> {
         reactor.start_thread()?;
@@ -71,7 +71,7 @@ impl Dialer {
                 key,
                 reactor: Arc::clone(reactor),
                 config: Arc::clone(config),
-                endpoint: endpoint.clone(),
+                endpoint: Arc::clone(endpoint),
                 keeps_pipe: link.is_some(),
                 state: Mutex::new(State {
                     stopped: false,
@@ -88,7 +88,7 @@ impl Dialer {
         Ok(dialer)
     }
 
-    pub(crate) fn endpoint(&self) -> &Endpoint {
+    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
     }
 
@@ -118,7 +118,7 @@ impl Dialer {
         };
         drop(state);
         let closed = first.then(|| Event::Closed {
-            endpoint: self.endpoint.clone(),
+            endpoint: Endpoint::clone(&self.endpoint),
         });
         match (&mut link, closed) {
             (Some(link), closed) => self.discard(link, closed),
@@ -191,7 +191,7 @@ impl Dialer {
 
     /// Begins an attempt: finds the addresses.
     fn attempt(self: &Arc<Self>, now: Instant) {
-        let Endpoint::Tcp(tcp) = &self.endpoint else {
+        let Endpoint::Tcp(tcp) = &*self.endpoint else {
             return self.try_next(now);
         };
         if let Host::Ip(ip) = tcp.host {
@@ -216,7 +216,7 @@ impl Dialer {
             if state.stopped || state.session.is_some() {
                 return;
             }
-            let target = match &self.endpoint {
+            let target = match &*self.endpoint {
                 Endpoint::Tcp(tcp) => {
                     let Some(addr) = state.untried.pop_front() else {
                         break;
@@ -255,7 +255,7 @@ impl Dialer {
 
     /// An attempt has ended without a session.
     fn fail(self: &Arc<Self>, reason: &DisconnectReason) {
-        let endpoint = self.endpoint.clone();
+        let endpoint = Endpoint::clone(&self.endpoint);
         self.config.hooks.emit(Event::ConnectFailed {
             endpoint,
             reason: reason.clone(),
@@ -283,7 +283,7 @@ impl Dialer {
             .arm(self.key, &mut state.armed, Instant::now().checked_add(delay));
         drop(state);
         self.config.hooks.emit(Event::Retried {
-            endpoint: self.endpoint.clone(),
+            endpoint: Endpoint::clone(&self.endpoint),
             delay,
         });
     }

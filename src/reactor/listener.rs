@@ -30,7 +30,7 @@ pub(crate) struct Listener {
     key: usize,
     reactor: Arc<Reactor>,
     config: Arc<LinkConfig>,
-    endpoint: Endpoint,
+    endpoint: Arc<Endpoint>,
     state: Mutex<State>,
 }
 
@@ -55,7 +55,7 @@ impl Listener {
     ) -> io::Result<Arc<Self>> {
         reactor.start_thread()?;
         let socket = transport::bind(endpoint, &config.options.transport)?;
-        let endpoint = socket.endpoint().clone();
+        let endpoint = Arc::new(socket.endpoint().clone());
         let rate = config.options.handshake_rate;
         let listener = reactor.insert(|key| {
             Arc::new(Self {
@@ -83,13 +83,13 @@ impl Listener {
         }
         drop(state);
         config.hooks.emit(Event::Listening {
-            endpoint: listener.endpoint.clone(),
+            endpoint: Endpoint::clone(&listener.endpoint),
         });
         Ok(listener)
     }
 
     /// Returns where the listener is bound, with wildcards resolved.
-    pub(crate) fn endpoint(&self) -> &Endpoint {
+    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
     }
 
@@ -116,7 +116,7 @@ impl Listener {
             session.close(DisconnectReason::Local);
         }
         self.config.hooks.emit(Event::Closed {
-            endpoint: self.endpoint.clone(),
+            endpoint: Endpoint::clone(&self.endpoint),
         });
     }
 
@@ -143,7 +143,7 @@ impl Listener {
             match result {
                 Ok((session, address, site)) => {
                     state.pause = FIRST_PAUSE;
-                    let endpoint = self.endpoint.clone();
+                    let endpoint = Endpoint::clone(&self.endpoint);
                     self.config.hooks.emit(Event::Accepted { endpoint, address });
                     shed.extend(state.take_in(site, session, self.config.options.max_handshakes, now));
                 }
@@ -152,7 +152,7 @@ impl Listener {
                     return shed;
                 }
                 Err(error) => {
-                    let (endpoint, kind) = (self.endpoint.clone(), error.kind());
+                    let (endpoint, kind) = (Endpoint::clone(&self.endpoint), error.kind());
                     self.config.hooks.emit(Event::AcceptFailed {
                         endpoint,
                         error: kind,
@@ -178,7 +178,7 @@ impl Listener {
             return false;
         };
         if !std::mem::replace(&mut state.rushed, true) {
-            let endpoint = self.endpoint.clone();
+            let endpoint = Endpoint::clone(&self.endpoint);
             self.config.hooks.emit(Event::AcceptPaused { endpoint });
         }
         let again = now.checked_add(PACE).map(|pace| pace.max(next));

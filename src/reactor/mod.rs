@@ -87,7 +87,7 @@ pub(crate) trait Hooks: Send + Sync {
     /// may have come by itself (`accepted`). Called with the session locked.
     fn attach(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &Arc<Endpoint>,
         info: &Arc<PeerInfo>,
         accepted: bool,
     ) -> Result<Link, DisconnectReason>;
@@ -97,7 +97,7 @@ pub(crate) trait Hooks: Send + Sync {
     fn readmit(&self, pipe: usize, info: &Arc<PeerInfo>) -> Result<(), DisconnectReason>;
 
     /// Messages may now flow between a pipe and its peer, through this session. Called without a lock.
-    fn connected(&self, pipe: usize, session: Arc<Session>, address: &str, info: Arc<PeerInfo>);
+    fn connected(&self, pipe: usize, session: Arc<Session>, info: Arc<PeerInfo>);
 
     /// The sessions of these pipes stop to gather, or write what there is: what the socket has staged goes into the pipes.
     fn publish(&self, pipes: &[usize]);

@@ -147,7 +147,7 @@ impl Session {
     }
 
     /// Begins to let messages gather.
-    pub(super) fn begin_gathering(&mut self, bytes: u64) {
+    pub(super) fn begin_gathering(&mut self, bytes: u32) {
         if let Some(hold) = &mut self.hold {
             self.gathering = true;
             hold.end.set_sleep(WakeReader::AtBytes(bytes));

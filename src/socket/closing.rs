@@ -150,7 +150,7 @@ impl<P: Pattern> State<P> {
             let Some(peer) = self.peers.get(&key) else {
                 continue;
             };
-            let (gone, inproc) = (peer.gone, matches!(peer.endpoint, Endpoint::Inproc(_)));
+            let (gone, inproc) = (peer.gone, matches!(*peer.endpoint, Endpoint::Inproc(_)));
             let Some(end) = self.pipes.get_mut(key) else {
                 continue;
             };

@@ -95,8 +95,7 @@ pub(super) enum Phase {
 
 /// What is known of a pipe beside its ends.
 pub(super) struct Peer {
-    pub(super) endpoint: Endpoint,
-    pub(super) address: Option<String>,
+    pub(super) endpoint: Arc<Endpoint>,
     pub(super) info: Option<Arc<PeerInfo>>,
     /// The connection, if there is one and it is not inproc.
     pub(super) session: Option<Arc<Session>>,
@@ -106,7 +105,7 @@ pub(super) struct Peer {
     /// The application has disconnected from it.
     pub(super) leaving: bool,
     /// Why the pattern does not want the peer any more, if it said so before the connection was known here.
-    pub(super) doomed: Option<DisconnectReason>,
+    pub(super) doomed: Option<Box<DisconnectReason>>,
     /// The pattern knows the pipe.
     pub(super) attached: bool,
     /// The peer came by itself, and counts against their limit.
@@ -131,10 +130,9 @@ pub(super) enum Attachment {
 }
 
 impl Peer {
-    pub(super) fn new(endpoint: Endpoint) -> Self {
+    pub(super) fn new(endpoint: Arc<Endpoint>) -> Self {
         Self {
             endpoint,
-            address: None,
             info: None,
             session: None,
             connected: false,
@@ -150,10 +148,12 @@ impl Peer {
 
     /// What there is to tell of a peer with this traffic, but for what its session knows.
     fn stats(&self, traffic: Traffic) -> PeerStats {
+        let info = self.info.as_deref();
+        let connected = info.filter(|_| self.connected);
         PeerStats {
-            endpoint: self.endpoint.clone(),
-            address: self.address.clone(),
-            info: self.info.as_deref().cloned(),
+            endpoint: Endpoint::clone(&self.endpoint),
+            address: connected.and_then(|info| info.address.clone()),
+            info: info.cloned(),
             ignored: 0,
             traffic,
         }
@@ -541,12 +541,12 @@ impl<P: Pattern> State<P> {
             aftermath.expelled.push((Arc::clone(session), reason));
             return;
         }
-        if !matches!(peer.endpoint, Endpoint::Inproc(_)) || !peer.connected {
-            peer.doomed = Some(reason);
+        if !matches!(*peer.endpoint, Endpoint::Inproc(_)) || !peer.connected {
+            peer.doomed = Some(Box::new(reason));
             return;
         }
         aftermath.events.push(Event::Disconnected {
-            endpoint: peer.endpoint.clone(),
+            endpoint: Endpoint::clone(&peer.endpoint),
             address: String::new(),
             reason,
             in_doubt: 0,

@@ -29,7 +29,7 @@ impl<P: Pattern> Core<P> {
                     endpoint: endpoint.clone(),
                     source,
                 })?;
-                let bound = listener.endpoint().clone();
+                let bound = Endpoint::clone(listener.endpoint());
                 (Attachment::Listener(listener), bound)
             }
         };
@@ -78,8 +78,9 @@ impl<P: Pattern> Core<P> {
             return self.connect_inproc(name, known_as);
         }
         let config = self.link_config().ok_or(ConnectError::Closed)?;
+        let endpoint = Arc::new(endpoint);
         let failed = |source| ConnectError::Io {
-            endpoint: endpoint.clone(),
+            endpoint: Endpoint::clone(&endpoint),
             source,
         };
         let reactor = self.reactor().map_err(failed)?;
@@ -88,7 +89,7 @@ impl<P: Pattern> Core<P> {
             None
         } else {
             let (near, end) = self.wired_pipe();
-            let pipe = self.add_pipe(near, Peer::new(endpoint.clone()));
+            let pipe = self.add_pipe(near, Peer::new(Arc::clone(&endpoint)));
             let pipe = pipe.map_err(|_| ConnectError::Closed)?;
             self.name_pipe(pipe, known_as)?;
             self.attach_pipe(pipe);
@@ -122,7 +123,7 @@ impl<P: Pattern> Core<P> {
     fn connect_inproc(&self, name: &str, known_as: Option<RoutingId>) -> Result<(), ConnectError> {
         let endpoint = Endpoint::Inproc(name.to_owned());
         let (near, end) = pipe::pair(self.pipe_limits());
-        let pipe = self.add_pipe(near, Peer::new(endpoint.clone()));
+        let pipe = self.add_pipe(near, Peer::new(Arc::new(endpoint.clone())));
         let pipe = pipe.map_err(|_| ConnectError::Closed)?;
         let named = known_as.is_some();
         self.name_pipe(pipe, known_as)?;
@@ -169,7 +170,7 @@ impl<P: Pattern> Core<P> {
     pub(super) fn unbind(&self, endpoint: Parsed) -> Result<(), DetachError> {
         let endpoint = endpoint?;
         let found = self.take_endpoint(|attachment| match (attachment, &endpoint) {
-            (Attachment::Listener(listener), _) => *listener.endpoint() == endpoint,
+            (Attachment::Listener(listener), _) => **listener.endpoint() == endpoint,
             (Attachment::InprocName(name), Endpoint::Inproc(wanted)) => name == wanted,
             _ => false,
         })?;
@@ -181,7 +182,7 @@ impl<P: Pattern> Core<P> {
     pub(super) fn disconnect(&self, endpoint: Parsed) -> Result<(), DetachError> {
         let endpoint = endpoint?;
         let found = self.take_endpoint(|attachment| match attachment {
-            Attachment::Dialer { dialer, .. } => *dialer.endpoint() == endpoint,
+            Attachment::Dialer { dialer, .. } => **dialer.endpoint() == endpoint,
             Attachment::InprocPipe { endpoint: own, .. } => *own == endpoint,
             _ => false,
         })?;
@@ -289,7 +290,7 @@ mod tests {
         let core = &handle.0.0;
         let (near, _far) = pipe::pair(core.pipe_limits());
         let endpoint: Endpoint = "inproc://late".parse().unwrap();
-        assert!(core.add_pipe(near, Peer::new(endpoint)).is_err());
+        assert!(core.add_pipe(near, Peer::new(Arc::new(endpoint))).is_err());
         assert!(matches!(
             handle.connect("inproc://late"),
             Err(ConnectError::Closed)

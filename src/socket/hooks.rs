@@ -80,13 +80,7 @@ impl<P: Pattern> Core<P> {
         fire_signals(signals);
     }
 
-    fn mark_connected(
-        &self,
-        pipe: usize,
-        session: Option<Arc<Session>>,
-        address: Option<&str>,
-        info: &Arc<PeerInfo>,
-    ) {
+    fn mark_connected(&self, pipe: usize, session: Option<Arc<Session>>, info: &Arc<PeerInfo>) {
         let mut state = self.state.lock();
         let inproc = session.is_none();
         // Another thread may have ended the session by now, and told us so before this.
@@ -96,13 +90,12 @@ impl<P: Pattern> Core<P> {
             peer.connections += 1;
             peer.session = session;
             let doomed = peer.doomed.take();
-            peer.address = address.map(str::to_owned);
             peer.info = Some(Arc::clone(info));
             state.attach(pipe);
             let State { pattern, pipes, .. } = &mut *state;
             pattern.connected(pipe, info, pipes);
             if let Some(reason) = doomed {
-                pipes.expel(pipe, reason);
+                pipes.expel(pipe, *reason);
             }
         }
         // The pattern may have something to tell of the peer, or lets it be heard only now.
@@ -120,7 +113,7 @@ impl<P: Pattern> Core<P> {
 
     /// An inproc peer has taken the other end.
     pub(super) fn inproc_connected(&self, pipe: usize, info: &Arc<PeerInfo>) {
-        self.mark_connected(pipe, None, None, info);
+        self.mark_connected(pipe, None, info);
     }
 
     /// An inproc peer will not have the other end, and has closed it.
@@ -130,7 +123,7 @@ impl<P: Pattern> Core<P> {
             .lock()
             .peers
             .get(&pipe)
-            .map(|peer| peer.endpoint.clone());
+            .map(|peer| Endpoint::clone(&peer.endpoint));
         let event = endpoint.map(|endpoint| Event::HandshakeFailed {
             endpoint,
             address: String::new(),
@@ -198,14 +191,14 @@ impl<P: Pattern> State<P> {
 impl<P: Pattern> Hooks for Core<P> {
     fn attach(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &Arc<Endpoint>,
         info: &Arc<PeerInfo>,
         accepted: bool,
     ) -> Result<Link, DisconnectReason> {
         let (near, end) = self.wired_pipe();
         let peer = Peer {
             accepted,
-            ..Peer::new(endpoint.clone())
+            ..Peer::new(Arc::clone(endpoint))
         };
         if accepted {
             self.state.lock().count_in(self.options.link.max_peers)?;
@@ -221,8 +214,8 @@ impl<P: Pattern> Hooks for Core<P> {
         self.judge(pipe, info).map_err(DisconnectReason::Rejected)
     }
 
-    fn connected(&self, pipe: usize, session: Arc<Session>, address: &str, info: Arc<PeerInfo>) {
-        self.mark_connected(pipe, Some(session), Some(address), &info);
+    fn connected(&self, pipe: usize, session: Arc<Session>, info: Arc<PeerInfo>) {
+        self.mark_connected(pipe, Some(session), &info);
     }
 
     fn publish(&self, pipes: &[usize]) {
@@ -242,7 +235,6 @@ impl<P: Pattern> Hooks for Core<P> {
         if let Some(peer) = state.peers.get_mut(&pipe) {
             peer.connected = false;
             peer.session = None;
-            peer.address = None;
             peer.in_doubt += in_doubt;
         }
         // What a burst had staged must not wait for one on the next connection.
@@ -308,16 +300,16 @@ impl<P: Pattern> Binder for Core<P> {
     }
 
     fn adopt(&self, name: &str, end: PipeEnd, info: &Arc<PeerInfo>) -> Result<(), (&'static str, PipeEnd)> {
-        let endpoint = Endpoint::Inproc(name.to_owned());
-        let pipe = self.admit_pipe(end, Peer::new(endpoint.clone()), info);
+        let endpoint = Arc::new(Endpoint::Inproc(name.to_owned()));
+        let pipe = self.admit_pipe(end, Peer::new(Arc::clone(&endpoint)), info);
         let pipe = pipe.inspect_err(|(why, _)| {
             self.emit(Event::HandshakeFailed {
-                endpoint,
+                endpoint: Endpoint::clone(&endpoint),
                 address: String::new(),
                 reason: DisconnectReason::Rejected(why),
             });
         })?;
-        self.mark_connected(pipe, None, None, info);
+        self.mark_connected(pipe, None, info);
         Ok(())
     }
 

@@ -59,7 +59,7 @@ pub(super) enum Origin {
 }
 
 impl Origin {
-    fn endpoint(&self) -> &Endpoint {
+    fn endpoint(&self) -> &Arc<Endpoint> {
         match self {
             Self::Accepted(listener) => listener.endpoint(),
             Self::Dialed(dialer) => dialer.endpoint(),
@@ -271,7 +271,7 @@ impl Session {
         self.reactor
             .arm(self.key, &mut state.armed, state.connection.poll_timeout());
         after.events.push(Event::Connected {
-            endpoint: self.origin.endpoint().clone(),
+            endpoint: Endpoint::clone(self.origin.endpoint()),
             address: state.address.clone(),
         });
         Ok(())
@@ -311,11 +311,10 @@ impl Session {
         }
         link.end.set_sleep(pipe::WakeReader::OnPush);
         after.connected = Some((link.pipe, Arc::clone(info)));
-        after.address.clone_from(&state.address);
         state.link = Some(link);
         self.settled.store(true, Ordering::Release);
         after.events.push(Event::HandshakeDone {
-            endpoint: self.origin.endpoint().clone(),
+            endpoint: Endpoint::clone(self.origin.endpoint()),
             address: state.address.clone(),
             info: PeerInfo::clone(info),
         });
@@ -364,7 +363,7 @@ impl Session {
     fn settle(&self, after: Aftermath) {
         let hooks = &self.config.hooks;
         if let (Some((pipe, info)), Some(myself)) = (after.connected, self.myself.upgrade()) {
-            hooks.connected(pipe, myself, &after.address, info);
+            hooks.connected(pipe, myself, info);
         }
         after.wakes.fire();
         for event in after.events {
@@ -407,7 +406,7 @@ impl Session {
                 }
             }
         };
-        let endpoint = self.origin.endpoint().clone();
+        let endpoint = Endpoint::clone(self.origin.endpoint());
         let request = AuthRequest::new(inquiry, endpoint, address, Box::new(reply));
         let job = move || {
             // In a crowd, who has given up meanwhile should not hold up the others.
@@ -433,7 +432,7 @@ impl Session {
     }
 
     fn describe(&self, ended: &Ended) -> Event {
-        let endpoint = self.origin.endpoint().clone();
+        let endpoint = Endpoint::clone(self.origin.endpoint());
         let (address, reason) = (ended.address.clone(), ended.reason.clone());
         if ended.was_connecting {
             Event::ConnectFailed { endpoint, reason }

@@ -18,14 +18,14 @@ const BATCH_BYTES: usize = 128 * 1024;
 
 /// Bytes of bodies that a burst gathers before its sender writes them. A batch four times smaller costs a quarter of
 /// the throughput, a larger one falls out of the cache.
-const GATHERED_BYTES: u64 = 64 * 1024;
+const GATHERED_BYTES: u32 = 64 * 1024;
 
 /// What all bursts of a reactor together may gather, as far as [`GATHERED_LEAST`] allows: with many peers it is the cache
 /// that decides.
-const GATHERED_IN_ALL: u64 = 1024 * 1024;
+const GATHERED_IN_ALL: u32 = 1024 * 1024;
 
 /// What a burst gathers at least, or its system calls would cost more than the cache saves.
-const GATHERED_LEAST: u64 = 8 * 1024;
+const GATHERED_LEAST: u32 = 8 * 1024;
 
 /// Ticks without a write after which a burst has paused. Two, for a fast sender takes longer than one tick to fill a
 /// batch, and must not find the I/O thread at its pipe.
@@ -221,7 +221,7 @@ impl Session {
         };
         state.burst.begin(pause);
         let bursts = self.reactor.gathering.add(myself);
-        let share = GATHERED_IN_ALL / bursts.max(1) as u64;
+        let share = GATHERED_IN_ALL / u32::try_from(bursts.max(1)).unwrap_or(u32::MAX);
         let bytes = share.clamp(GATHERED_LEAST, GATHERED_BYTES);
         self.set_sleep(state, WakeReader::AtBytes(bytes));
         if bursts == 1 {

@@ -11,7 +11,7 @@ use crate::meter::Round;
 const SOURCES: usize = 1000;
 
 /// What a burst lets gather; more than a turn sends.
-const GATHERED: u64 = 64 * 1024;
+const GATHERED: u32 = 64 * 1024;
 
 pub(super) fn encode(size: usize) -> Round {
     let mut codec = Codec::connected();
