@@ -302,7 +302,12 @@ mod tests {
         let results = |cell: Cell| Results {
             cell,
             records: (0..).zip(contenders::ALL).map(record).collect(),
-            origin: Origin::here(1, 1.0),
+            origin: Origin {
+                commit: String::new(),
+                date: String::new(),
+                rounds: 1,
+                seconds: 1.0,
+            },
         };
         cells::all().into_iter().map(results).collect()
     }
