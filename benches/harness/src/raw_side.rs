@@ -2,7 +2,7 @@
 
 use aqueduct_bench_shared::channel::{ChannelSink, ChannelSource};
 use aqueduct_bench_shared::payload::Body;
-use aqueduct_bench_shared::wire::{Listener, SocketSink, SocketSource, Wire};
+use aqueduct_bench_shared::wire::{Listener, SocketSink, SocketSource, Wait, Wire};
 
 use crate::Outcome;
 use crate::cells::Transport;
@@ -16,7 +16,7 @@ pub(crate) fn accept(transport: Transport, size: usize, announce: impl FnOnce(&s
         _ => Listener::ipc(&std::env::temp_dir().join(name))?,
     };
     announce(&listener.endpoint()?);
-    listener.accept(size)
+    listener.accept(size, Wait::Sleep)
 }
 
 impl Sink for SocketSink {

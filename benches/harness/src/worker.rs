@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aqueduct_bench_shared::arguments::Arguments;
-use aqueduct_bench_shared::wire::Wire;
+use aqueduct_bench_shared::wire::{Wait, Wire};
 use aqueduct_bench_shared::{channel, clock};
 
 use crate::cells::{Cell, Contender, Kind};
@@ -79,7 +79,7 @@ fn dial(task: &Task, address: &str) -> Outcome<Report> {
     let Cell { kind, size, .. } = task.cell;
     match (task.contender, kind) {
         (Contender::Raw, _) => {
-            let mut wire = Wire::connect(address, size)?;
+            let mut wire = Wire::connect(address, size, Wait::Sleep)?;
             send(task, &mut wire.sink, &mut wire.source, wait_for_parent)
         }
         (Contender::Aqueduct, Kind::Throughput) => {

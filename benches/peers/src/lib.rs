@@ -17,17 +17,26 @@ mod side;
 pub mod task;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 pub use aqueduct_bench_shared::Outcome;
 
 pub use executor::Executor;
 pub use library::{Kind, Library, Socket};
+pub use numbered::Numbered;
 pub use report::Report;
 pub use side::run;
 pub use task::{Pattern, Role, Task};
 
 /// How many messages a queue holds, on each side, in all libraries that can be told. It is the default of most.
 pub const HWM: u16 = 1000;
+
+/// How many messages one call receives at most, in modes that have such calls.
+pub const BATCH: usize = 256;
+
+/// How long a receiver polls before it sleeps, in modes that spin: longer than any round trip that is not out of the
+/// ordinary.
+pub const SPIN: Duration = Duration::from_millis(1);
 
 /// Runs a program: reads the command line, and lets the library of this mode do what it says.
 pub fn program(by_mode: impl FnOnce(&str, &Task) -> Outcome<()>) -> ExitCode {

@@ -1,10 +1,11 @@
 //! What is asked of a library. Those that block do so within the future, which is then ready at once.
 
 use std::future::{Future, ready};
+use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::{Outcome, Task};
+use crate::{Numbered, Outcome, Task};
 
 /// The kinds of sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,20 @@ pub trait Socket: Send + 'static {
     /// Sends a copy of a body, as a message of one frame.
     fn send(&mut self, body: &[u8]) -> impl Future<Output = Outcome<()>> + Send;
 
+    /// Sends copies of the bodies with these numbers: one by one, unless the mode is one of calls for many messages.
+    fn send_many(
+        &mut self,
+        bodies: &mut Numbered,
+        numbers: Range<u64>,
+    ) -> impl Future<Output = Outcome<()>> + Send {
+        async move {
+            for number in numbers {
+                self.send(bodies.body(number)).await?;
+            }
+            Ok(())
+        }
+    }
+
     /// Sends a body by reference, if the library can.
     fn send_shared(&mut self, body: Bytes) -> impl Future<Output = Outcome<()>> + Send;
 
@@ -43,6 +58,14 @@ pub trait Socket: Send + 'static {
         &mut self,
         look: impl FnOnce(&[u8]) -> T + Send,
     ) -> impl Future<Output = Outcome<T>> + Send;
+
+    /// Receives what one call gives, and looks at each body: that of one message, unless the mode is one of calls for many.
+    fn recv_many(
+        &mut self,
+        look: impl FnMut(&[u8]) -> Outcome<()> + Send,
+    ) -> impl Future<Output = Outcome<()>> + Send {
+        async move { self.recv(look).await? }
+    }
 
     /// Receives a message, looks at its body, and sends the message back to where it came from.
     fn echo<T: Send>(

@@ -9,7 +9,7 @@ pub(crate) const HELLO: &[u8] = b"h";
 const SENDER_SHIFT: u32 = 48;
 
 /// A body that is written again for each message.
-pub(crate) struct Numbered(Vec<u8>);
+pub struct Numbered(Vec<u8>);
 
 impl Numbered {
     pub(crate) fn new(size: usize) -> Self {
@@ -18,7 +18,7 @@ impl Numbered {
 
     /// The body with this number: at its start, and the low bits again at its end.
     #[inline]
-    pub(crate) fn body(&mut self, number: u64) -> &[u8] {
+    pub fn body(&mut self, number: u64) -> &[u8] {
         let bytes = number.to_le_bytes();
         if let Some(start) = self.0.first_chunk_mut() {
             *start = bytes;

@@ -221,18 +221,22 @@ fn received(messages: u64) -> Outcome<Report> {
 async fn send<S: Socket>(socket: &mut S, task: &Task) -> Outcome<Report> {
     let mut bodies = Numbered::new(task.size);
     let first = clock::now();
-    for number in 0..task.count {
-        socket.send(bodies.body(number)).await?;
-    }
+    socket.send_many(&mut bodies, 0..task.count).await?;
     socket.flush().await?;
     sent(first, task.count)
 }
 
 async fn receive<S: Socket>(socket: &mut S, task: &Task) -> Outcome<Report> {
-    for number in 0..task.count {
-        socket.recv(|body| check(body, task.size, number)).await??;
+    let mut number = 0;
+    while number < task.count {
+        let look = |body: &[u8]| {
+            check(body, task.size, number)?;
+            number += 1;
+            Ok(())
+        };
+        socket.recv_many(look).await?;
     }
-    received(task.count)
+    received(number)
 }
 
 /// Sends windows into one long body, which cannot hold numbers but differ from their neighbours.

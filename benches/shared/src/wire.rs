@@ -12,6 +12,16 @@ use crate::zmtp::{MAX_HEADER, parse_header, put_header};
 /// How much is written and read at once.
 pub const CHUNK: usize = 64 * 1024;
 
+/// What a connection does until something comes, or goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wait {
+    /// It sleeps in the system.
+    #[default]
+    Sleep,
+    /// It asks again and again.
+    Spin,
+}
+
 /// Where connections come in: a free port of this machine, or a path.
 pub enum Listener {
     Tcp(TcpListener),
@@ -38,10 +48,10 @@ impl Listener {
     }
 
     /// Takes one connection, for bodies of about this size.
-    pub fn accept(&self, size: usize) -> Outcome<Wire> {
+    pub fn accept(&self, size: usize, wait: Wait) -> Outcome<Wire> {
         match self {
-            Self::Tcp(listener) => Wire::tcp(listener.accept()?.0, size),
-            Self::Ipc(listener, _) => Wire::unix(listener.accept()?.0, size),
+            Self::Tcp(listener) => Wire::tcp(listener.accept()?.0, size, wait),
+            Self::Ipc(listener, _) => Wire::unix(listener.accept()?.0, size, wait),
         }
     }
 }
@@ -63,21 +73,30 @@ pub struct Wire {
 
 impl Wire {
     /// Connects to where somebody listens, for bodies of about this size.
-    pub fn connect(endpoint: &str, size: usize) -> Outcome<Self> {
+    pub fn connect(endpoint: &str, size: usize, wait: Wait) -> Outcome<Self> {
         match endpoint.split_once("://") {
-            Some(("tcp", address)) => Self::tcp(TcpStream::connect(address)?, size),
-            Some(("ipc", path)) => Self::unix(UnixStream::connect(path)?, size),
+            Some(("tcp", address)) => Self::tcp(TcpStream::connect(address)?, size, wait),
+            Some(("ipc", path)) => Self::unix(UnixStream::connect(path)?, size, wait),
             _ => Err(format!("{endpoint}: not understood").into()),
         }
     }
 
-    fn tcp(stream: TcpStream, size: usize) -> Outcome<Self> {
+    fn tcp(stream: TcpStream, size: usize, wait: Wait) -> Outcome<Self> {
         stream.set_nodelay(true)?;
-        Ok(Self::new(stream.try_clone()?, stream, size))
+        stream.set_nonblocking(wait == Wait::Spin)?;
+        Ok(Self::waiting(stream.try_clone()?, stream, size, wait))
     }
 
-    fn unix(stream: UnixStream, size: usize) -> Outcome<Self> {
-        Ok(Self::new(stream.try_clone()?, stream, size))
+    fn unix(stream: UnixStream, size: usize, wait: Wait) -> Outcome<Self> {
+        stream.set_nonblocking(wait == Wait::Spin)?;
+        Ok(Self::waiting(stream.try_clone()?, stream, size, wait))
+    }
+
+    fn waiting<S: Read + Write + Send + 'static>(input: S, output: S, size: usize, wait: Wait) -> Self {
+        match wait {
+            Wait::Sleep => Self::new(input, output, size),
+            Wait::Spin => Self::new(Spinning(input), Spinning(output), size),
+        }
     }
 
     fn new(input: impl Read + Send + 'static, output: impl Write + Send + 'static, size: usize) -> Self {
@@ -95,6 +114,38 @@ impl Wire {
                 to: 0,
                 large: Vec::new(),
             },
+        }
+    }
+}
+
+/// A stream that does not block, asked again until it has something to give, or to take.
+struct Spinning<S>(S);
+
+impl<S: Read> Read for Spinning<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        insist(|| self.0.read(buffer))
+    }
+}
+
+impl<S: Write> Write for Spinning<S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        insist(|| self.0.write(bytes))
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        insist(|| self.0.write_vectored(slices))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+fn insist(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::hint::spin_loop(),
+            settled => return settled,
         }
     }
 }

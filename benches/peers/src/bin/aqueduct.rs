@@ -1,15 +1,21 @@
 //! This library, with blocking calls or with futures, on executors that run its connections.
 
+use std::ops::Range;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use aqueduct::{Context, Dealer, Message, Pub, Pull, Push, Rep, Req, Router, SlowPolicy, Sub};
 use aqueduct_peers::executor::{Smol, Threads, Tokio};
-use aqueduct_peers::{Executor, HWM, Kind, Library, Outcome, Socket, Task, no_such_mode, program, run};
+use aqueduct_peers::{
+    BATCH, Executor, HWM, Kind, Library, Numbered, Outcome, SPIN, Socket, Task, no_such_mode, program, run,
+};
 use bytes::Bytes;
 
 fn main() -> ExitCode {
     program(|mode, task| match mode {
-        "blocking" => run(&Threads, || Ok(Blocking), task),
+        "blocking" => run(&Threads, || Ok(Blocking::default()), task),
+        "batch" => run(&Threads, || Ok(Batch), task),
+        "spin" => run(&Threads, || Ok(Blocking { busy_poll: SPIN }), task),
         "tokio" => run(&Tokio::current_thread()?, drive_on_tokio, task),
         "smol" => {
             let executor = Smol::default();
@@ -49,12 +55,24 @@ impl Executor for Own {
     }
 }
 
-struct Blocking;
+#[derive(Default)]
+struct Blocking {
+    busy_poll: Duration,
+}
+
+struct Batch;
 
 struct Async;
 
 /// A socket of any kind, used with blocking calls.
 struct BlockingSocket(Any);
+
+/// A socket of any kind, used with blocking calls for many messages.
+struct BatchSocket {
+    single: BlockingSocket,
+    /// What is received into, again and again.
+    received: Vec<Message>,
+}
 
 /// A socket of any kind, used with futures.
 struct AsyncSocket(Any);
@@ -72,12 +90,12 @@ enum Any {
 
 /// Makes a socket with the options that all libraries get.
 macro_rules! build {
-    ($kind:ident) => {
-        $kind::builder().send_hwm(HWM.into()).recv_hwm(HWM.into()).build()
+    ($kind:ident $(, $option:ident($value:expr))*) => {
+        $kind::builder().send_hwm(HWM.into()).recv_hwm(HWM.into())$(.$option($value))*.build()
     };
 }
 
-fn bind(kind: Kind, task: &Task) -> Outcome<Any> {
+fn bind(kind: Kind, task: &Task, spin: Duration) -> Outcome<Any> {
     let endpoint = task.endpoint.as_str();
     let (socket, bound) = match kind {
         Kind::Pull => {
@@ -86,7 +104,7 @@ fn bind(kind: Kind, task: &Task) -> Outcome<Any> {
             (Any::Pull(socket), bound)
         }
         Kind::Rep => {
-            let socket = build!(Rep);
+            let socket = build!(Rep, busy_poll(spin));
             let bound = socket.bind(endpoint)?;
             (Any::Rep(socket), bound)
         }
@@ -108,11 +126,11 @@ fn bind(kind: Kind, task: &Task) -> Outcome<Any> {
     Ok(socket)
 }
 
-fn connect(kind: Kind, task: &Task) -> Outcome<Any> {
+fn connect(kind: Kind, task: &Task, spin: Duration) -> Outcome<Any> {
     let endpoint = task.endpoint.as_str();
     Ok(match kind {
         Kind::Req => {
-            let socket = build!(Req);
+            let socket = build!(Req, busy_poll(spin));
             socket.connect(endpoint)?;
             Any::Req(socket)
         }
@@ -139,11 +157,35 @@ impl Library for Blocking {
     type Socket = BlockingSocket;
 
     async fn bind(&self, kind: Kind, task: &Task) -> Outcome<BlockingSocket> {
-        bind(kind, task).map(BlockingSocket)
+        bind(kind, task, self.busy_poll).map(BlockingSocket)
     }
 
     async fn connect(&self, kind: Kind, task: &Task) -> Outcome<BlockingSocket> {
-        connect(kind, task).map(BlockingSocket)
+        connect(kind, task, self.busy_poll).map(BlockingSocket)
+    }
+}
+
+impl Library for Batch {
+    type Socket = BatchSocket;
+
+    async fn bind(&self, kind: Kind, task: &Task) -> Outcome<BatchSocket> {
+        Blocking::default().bind(kind, task).await.map(BatchSocket::new)
+    }
+
+    async fn connect(&self, kind: Kind, task: &Task) -> Outcome<BatchSocket> {
+        Blocking::default()
+            .connect(kind, task)
+            .await
+            .map(BatchSocket::new)
+    }
+}
+
+impl BatchSocket {
+    fn new(single: BlockingSocket) -> Self {
+        Self {
+            single,
+            received: Vec::with_capacity(BATCH),
+        }
     }
 }
 
@@ -151,11 +193,11 @@ impl Library for Async {
     type Socket = AsyncSocket;
 
     async fn bind(&self, kind: Kind, task: &Task) -> Outcome<AsyncSocket> {
-        bind(kind, task).map(AsyncSocket)
+        bind(kind, task, Duration::ZERO).map(AsyncSocket)
     }
 
     async fn connect(&self, kind: Kind, task: &Task) -> Outcome<AsyncSocket> {
-        connect(kind, task).map(AsyncSocket)
+        connect(kind, task, Duration::ZERO).map(AsyncSocket)
     }
 }
 
@@ -208,6 +250,42 @@ impl Socket for BlockingSocket {
             }
             _ => unasked(),
         }
+    }
+}
+
+impl Socket for BatchSocket {
+    async fn send(&mut self, body: &[u8]) -> Outcome<()> {
+        self.single.send(body).await
+    }
+
+    async fn send_many(&mut self, bodies: &mut Numbered, numbers: Range<u64>) -> Outcome<()> {
+        let Any::Push(socket) = &self.single.0 else {
+            return unasked();
+        };
+        socket.send_many(numbers.map(|number| Message::from(bodies.body(number))))?;
+        Ok(())
+    }
+
+    async fn send_shared(&mut self, body: Bytes) -> Outcome<()> {
+        self.single.send_shared(body).await
+    }
+
+    async fn recv<T: Send>(&mut self, look: impl FnOnce(&[u8]) -> T + Send) -> Outcome<T> {
+        self.single.recv(look).await
+    }
+
+    async fn recv_many(&mut self, mut look: impl FnMut(&[u8]) -> Outcome<()> + Send) -> Outcome<()> {
+        let Any::Pull(socket) = &self.single.0 else {
+            return unasked();
+        };
+        socket.recv_many(&mut self.received, BATCH)?;
+        self.received
+            .drain(..)
+            .try_for_each(|message| look(body(&message)?))
+    }
+
+    async fn echo<T: Send>(&mut self, look: impl FnOnce(&[u8]) -> T + Send) -> Outcome<T> {
+        self.single.echo(look).await
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
 use aqueduct_bench_shared::channel::{ChannelSink, ChannelSource, channel};
-use aqueduct_bench_shared::wire::{CHUNK, Listener, Wire};
+use aqueduct_bench_shared::wire::{CHUNK, Listener, Wait, Wire};
 use aqueduct_bench_shared::zmtp::{MAX_HEADER, put_header};
 use aqueduct_peers::executor::Threads;
 use aqueduct_peers::{Kind, Library, Outcome, Socket, Task, no_such_mode, program, run};
@@ -15,13 +15,17 @@ use bytes::Bytes;
 fn main() -> ExitCode {
     program(|mode, task| match mode {
         "blocking" => run(&Threads, || Ok(Raw::default()), task),
+        "spin" => run(&Threads, || Ok(Raw::waiting(Wait::Spin)), task),
         _ => no_such_mode(mode),
     })
 }
 
-/// Holds the ends of channels that were made and not yet taken by those who connect.
 #[derive(Default)]
-struct Raw(Mutex<Vec<Connection>>);
+struct Raw {
+    /// The ends of channels that were made and not yet taken by those who connect.
+    channels: Mutex<Vec<Connection>>,
+    wait: Wait,
+}
 
 enum Connection {
     Wire(Wire),
@@ -51,7 +55,7 @@ impl Library for Raw {
             _ => return Ok(self.channels(kind, usize::from(task.peers))),
         };
         task.announce(&listener.endpoint()?);
-        let accepted = (0..task.peers).map(|_| listener.accept(task.size));
+        let accepted = (0..task.peers).map(|_| listener.accept(task.size, self.wait));
         let mut wires = accepted.collect::<Outcome<Vec<Wire>>>()?;
         Ok(match (kind, wires.pop()) {
             (Kind::Pub, last) => Connection::Publisher {
@@ -68,19 +72,30 @@ impl Library for Raw {
 
     async fn connect(&self, _: Kind, task: &Task) -> Outcome<Connection> {
         if task.transport() == "inproc" {
-            let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut made = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
             return made.pop().ok_or_else(|| "nobody has bound it".into());
         }
-        Ok(Connection::Wire(Wire::connect(&task.endpoint, task.size)?))
+        Ok(Connection::Wire(Wire::connect(
+            &task.endpoint,
+            task.size,
+            self.wait,
+        )?))
     }
 }
 
 impl Raw {
+    fn waiting(wait: Wait) -> Self {
+        Self {
+            wait,
+            ..Self::default()
+        }
+    }
+
     /// Makes channels from and to all peers, keeps the peers' ends, and returns the others.
     fn channels(&self, kind: Kind, peers: usize) -> Connection {
         let (to_us, source) = channel();
         let mut sinks = Vec::new();
-        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..peers {
             let (sink, source) = channel();
             sinks.push(sink);

@@ -46,6 +46,19 @@ impl Cell {
         self.pattern == Pattern::Latency
     }
 
+    /// Says whether calls for many messages are worth a figure here.
+    pub(crate) fn is_for_batches(self) -> bool {
+        self.pattern == Pattern::Throughput && self.transport == Transport::Tcp && self.size <= 1024
+    }
+
+    /// Says whether all modes of all libraries are compared here.
+    pub(crate) fn is_of_modes(self) -> bool {
+        match self.pattern {
+            Pattern::Throughput => self.size == SIZE,
+            pattern => pattern == Pattern::Latency,
+        }
+    }
+
     /// How many messages are received when so many are sent.
     pub(crate) fn delivered(self, count: u64) -> u64 {
         match self.pattern {

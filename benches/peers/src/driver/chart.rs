@@ -7,7 +7,7 @@ use aqueduct_peers::report::QUANTILES;
 
 use super::cells::{Cell, Transport};
 use super::contenders::{Contender, OURS, RAW};
-use super::results::{Record, Results};
+use super::results::{Record, Results, Run};
 use super::table::short;
 
 /// Of text, axes and grids.
@@ -63,7 +63,7 @@ fn stands_for(library: &str) -> impl Fn(&Contender) -> bool {
         if library == OURS {
             contender.name == OURS
         } else {
-            contender.library == library
+            contender.library == library && contender.is_single()
         }
     }
 }
@@ -241,8 +241,11 @@ fn cpu(all: &[Results]) -> Option<Chart> {
         cell.pattern == Pattern::Throughput && cell.transport == Transport::Tcp && cell.size == 64
     };
     let results = all.iter().find(|results| is_shown(results.cell))?;
-    let costs = results.records.iter();
-    let costs = costs.filter_map(|record| Some((record.contender, record.spread(|run| run.cpu)?.median)));
+    let costs = results
+        .records
+        .iter()
+        .filter(|record| record.contender.is_single());
+    let costs = costs.filter_map(|record| Some((record.contender, record.spread(Run::cpu)?.median)));
     let costs: Vec<(Contender, f64)> = costs.collect();
     let most = costs.iter().map(|&(_, cost)| cost).max_by(f64::total_cmp)?;
     let title = "PUSH → PULL over tcp, 64 B: CPU time per message of both sides, in µs";
@@ -279,7 +282,7 @@ mod tests {
     use super::*;
     use crate::driver::cells;
     use crate::driver::contenders;
-    use crate::driver::results::Run;
+    use crate::driver::results::Origin;
 
     /// Every contender with some figures in every cell.
     fn made_up() -> Vec<Results> {
@@ -299,6 +302,12 @@ mod tests {
         let results = |cell: Cell| Results {
             cell,
             records: (0..).zip(contenders::ALL).map(record).collect(),
+            origin: Origin {
+                commit: String::new(),
+                date: String::new(),
+                rounds: 1,
+                seconds: 1.0,
+            },
         };
         cells::all().into_iter().map(results).collect()
     }

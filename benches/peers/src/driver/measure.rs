@@ -9,7 +9,7 @@ use aqueduct_peers::{Outcome, Pattern, Report, Role};
 use super::cells::{self, Cell, Transport};
 use super::contenders::Contender;
 use super::process::Process;
-use super::results::{Record, Results, Run};
+use super::results::{Origin, Record, Results, Run};
 
 /// How long a run may take beyond its time before it counts as hung. Generous: a thousand peers have to connect.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -24,13 +24,31 @@ const TRIAL_COUNT: u64 = 2000;
 /// How much more the next trial may send.
 const GROWTH: f64 = 20.0;
 
+/// Of the time of a round, the part that the longest trial should take, and the part that is enough to tell.
+const TRIAL_PART: f64 = 0.125;
+const TRIAL_ENOUGH: f64 = 0.05;
+
+/// A round is meant to be longer than asked for by this, so that most are not shorter.
+const MARGIN: f64 = 1.08;
+
+/// How long a start takes, with what comes after the last message, as a rule; and for each peer in addition.
+const START: Duration = Duration::from_millis(60);
+const START_OF_PEER: Duration = Duration::from_millis(1);
+
+/// How many trials are needed, as a rule.
+const USUAL_TRIALS: u32 = 3;
+
+/// How often a contender may fail in a cell. A run that hangs takes long.
+const MAX_FAILURES: usize = 2;
+
 /// How often a contender is tried before it counts as unable.
 const TRIALS: usize = 8;
 
 /// Measures a cell: first, how many messages each contender needs for its time; then the rounds.
-pub(crate) fn measure(cell: Cell, contenders: &[Contender], rounds: usize, time: Duration) -> Results {
+pub(crate) fn measure(cell: Cell, contenders: &[Contender], origin: &Origin, time: Duration) -> Results {
     let mut entries: Vec<(Record, Option<u64>)> = contenders
         .iter()
+        .filter(|contender| contender.takes_part(cell))
         .map(|&contender| match calibrate(cell, contender, time) {
             Ok(count) => (contender, Some(count), None),
             Err(reason) => (contender, None, Some(reason)),
@@ -46,9 +64,13 @@ pub(crate) fn measure(cell: Cell, contenders: &[Contender], rounds: usize, time:
             )
         })
         .collect();
-    for _ in 0..rounds {
+    for _ in 0..origin.rounds {
         for (record, count) in &mut entries {
             let Some(count) = *count else { continue };
+            if record.failures() >= MAX_FAILURES {
+                record.runs.push(None);
+                continue;
+            }
             match once(cell, record.contender, count, time) {
                 Ok((run, _)) => record.runs.push(Some(run)),
                 Err(error) => {
@@ -61,7 +83,24 @@ pub(crate) fn measure(cell: Cell, contenders: &[Contender], rounds: usize, time:
     Results {
         cell,
         records: entries.into_iter().map(|(record, _)| record).collect(),
+        origin: origin.clone(),
     }
+}
+
+/// About how long that takes, starts and trials included.
+pub(crate) fn estimate(cells: &[Cell], contenders: &[Contender], rounds: usize, time: Duration) -> Duration {
+    let runs = cells.iter().flat_map(|&cell| {
+        let able =
+            move |contender: &&Contender| contender.takes_part(cell) && contender.inability(cell).is_none();
+        contenders.iter().filter(able).map(move |_| cell)
+    });
+    runs.map(|cell| {
+        let start = START + START_OF_PEER * u32::from(cell.peers);
+        (time.mul_f64(MARGIN) + start) * u32::try_from(rounds).unwrap_or(u32::MAX)
+            + start * USUAL_TRIALS
+            + time.mul_f64(TRIAL_PART)
+    })
+    .sum()
 }
 
 /// Finds out how many messages take so long, or says why there is no such number.
@@ -73,12 +112,12 @@ fn calibrate(cell: Cell, contender: Contender, time: Duration) -> Result<u64, St
     let mut count = whole(cell, trial / cell.delivered(1));
     for _ in 0..TRIALS {
         let (_, took) = once(cell, contender, count, time).map_err(|error| error.to_string())?;
-        let factor = time.as_secs_f64() / took.as_secs_f64().max(1e-6);
-        count = whole(cell, (count as f64 * factor.min(GROWTH)) as u64);
-        // Near enough: the last step will not be far off.
-        if factor < GROWTH / 4.0 {
-            return Ok(count);
+        let part = took.as_secs_f64().max(1e-6) / time.as_secs_f64();
+        let scaled = |factor: f64| whole(cell, (count as f64 * factor) as u64);
+        if part > TRIAL_ENOUGH {
+            return Ok(scaled(MARGIN / part));
         }
+        count = scaled((TRIAL_PART / part).min(GROWTH));
     }
     Ok(count)
 }

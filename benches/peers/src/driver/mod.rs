@@ -1,8 +1,10 @@
 //! The driver: which programs are run, how often, and what becomes of their figures.
 
+mod asked;
 mod cells;
 mod chart;
 mod contenders;
+mod kept;
 mod measure;
 mod process;
 mod results;
@@ -15,10 +17,14 @@ use aqueduct_bench_shared::figures;
 use aqueduct_peers::Outcome;
 
 use contenders::Contender;
-use results::Results;
+use kept::Kept;
+use results::{Origin, Results};
 
-const USAGE: &str =
-    "usage: aqueduct-peers [--quick] [--only FILTER] [--rounds N] [--seconds S] [--strict] [--write]";
+const USAGE: &str = "usage: aqueduct-peers [--quick] [--only FILTER] [--rounds N] [--seconds S] [--strict] [--write] [--resume]";
+
+/// What figures to keep need at least: rounds, and seconds of each.
+const ROUNDS: usize = 5;
+const SECONDS: f64 = 1.0;
 
 /// The document that gets the tables.
 const DOCUMENT: &str = "docs/PEERS.md";
@@ -27,35 +33,57 @@ pub(crate) fn run() -> Outcome<()> {
     let mut arguments = Arguments::new(std::env::args().skip(1));
     let quick = arguments.flag("--quick");
     let write = arguments.flag("--write");
+    let resume = arguments.flag("--resume");
     let strict = arguments.flag("--strict");
-    let rounds: usize = arguments.option("--rounds", if quick { 1 } else { 5 })?;
-    let seconds: f64 = arguments.option("--seconds", if quick { 0.1 } else { 1.0 })?;
+    let rounds: usize = arguments.option("--rounds", if quick { 1 } else { ROUNDS })?;
+    let seconds: f64 = arguments.option("--seconds", if quick { 0.1 } else { SECONDS })?;
     let filter: String = arguments.option("--only", String::new())?;
     arguments.finish(USAGE)?;
-    if write && (rounds < 5 || seconds < 1.0 || !filter.is_empty()) {
-        return Err("figures to keep come from all cells, 5 rounds or more, of a second or more".into());
+    let (contenders, mut cells) = select(&filter)?;
+    let keep = rounds >= ROUNDS && seconds >= SECONDS && contenders.len() == contenders::ALL.len();
+    if write && !keep {
+        return Err(
+            "figures to keep are of all contenders, and of 5 rounds or more, of a second or more".into(),
+        );
+    }
+    let origin = Origin::here(rounds, seconds);
+    let mut kept = Kept::load()?;
+    if resume {
+        cells.retain(|&cell| !kept.has(cell, &origin));
     }
     process::raise_file_limit();
-    let (contenders, cells) = select(&filter)?;
     let mut all = Vec::new();
+    announce(&cells, &contenders, rounds, Duration::try_from_secs_f64(seconds)?);
     for cell in cells {
-        let results = measure::measure(cell, &contenders, rounds, Duration::try_from_secs_f64(seconds)?);
+        let results = measure::measure(cell, &contenders, &origin, Duration::try_from_secs_f64(seconds)?);
         eprintln!("{}", table::progress(&results));
+        if keep {
+            kept.put(results.clone())?;
+        }
         all.push(results);
     }
-    let conditions = table::conditions(rounds, seconds);
-    println!("{conditions}\n\n{}", table::full(&all));
+    println!("{}\n\n{}", table::conditions(), table::full(&all));
     if write {
-        keep(&conditions, &all)?;
+        self::write(&kept.into_all())?;
     }
     // A cell that fails is shown as failed; but if no contender could do anything, something else is wrong.
-    if all.iter().all(Results::is_empty) {
+    if !all.is_empty() && all.iter().all(Results::is_empty) {
         return Err("nothing could be measured".into());
     }
     if strict && all.iter().any(Results::has_failures) {
         return Err("a contender has failed".into());
     }
     Ok(())
+}
+
+/// Says how long it will take.
+fn announce(cells: &[cells::Cell], contenders: &[Contender], rounds: usize, time: Duration) {
+    let estimate = measure::estimate(cells, contenders, rounds, time).as_secs_f64();
+    let minutes = estimate / 60.0;
+    eprintln!(
+        "{} cells; this will take about {minutes:.0} minutes, if nobody hangs",
+        cells.len()
+    );
 }
 
 /// Those whose names are words of the filter: contenders as a whole, cells in part. No word of a sort means all.
@@ -77,7 +105,7 @@ fn select(filter: &str) -> Outcome<(Vec<Contender>, Vec<cells::Cell>)> {
 }
 
 /// Writes tables and charts into the documents; the front page gets a small table and the first chart.
-fn keep(conditions: &str, all: &[Results]) -> Outcome<()> {
+fn write(all: &[Results]) -> Outcome<()> {
     let mut images = Vec::new();
     for chart in chart::all(all) {
         let path = format!("pictures/{}", chart.file);
@@ -86,6 +114,8 @@ fn keep(conditions: &str, all: &[Results]) -> Outcome<()> {
     }
     figures::write(DOCUMENT, "contenders", table::who().trim_end())?;
     figures::write(DOCUMENT, "charts", &images.join("\n\n"))?;
+    figures::write(DOCUMENT, "asked", &asked::table(all))?;
+    let conditions = table::conditions();
     figures::write(DOCUMENT, "run", &format!("{conditions}\n\n{}", table::full(all)))?;
     let first = images.first().map(|image| image.replace("](", "](docs/"));
     let front = format!("{}\n\n{}", table::compact(all), first.unwrap_or_default());

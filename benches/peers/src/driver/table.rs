@@ -7,14 +7,14 @@ use aqueduct_peers::Pattern;
 use aqueduct_peers::report::QUANTILES;
 
 use super::cells::Cell;
-use super::contenders::{self, Contender, OURS};
-use super::results::{Record, Results};
+use super::contenders::{self, Contender, OURS, RAW, Way};
+use super::results::{Record, Results, Run};
 
 /// Where a version is to be found.
 const LOCK: &str = include_str!("../../Cargo.lock");
 
 /// What is shown of what is not there.
-const NOTHING: &str = "–";
+pub(crate) const NOTHING: &str = "–";
 
 /// The cells of the front page.
 const FRONT: [&str; 9] = [
@@ -35,7 +35,7 @@ pub(crate) fn quantile(thousandths: usize) -> Option<usize> {
 }
 
 /// Says under which conditions the figures came about.
-pub(crate) fn conditions(rounds: usize, seconds: f64) -> String {
+pub(crate) fn conditions() -> String {
     let machine = machine();
     let versions: Vec<String> = [
         ("libzmq", "zeromq-src"),
@@ -47,8 +47,7 @@ pub(crate) fn conditions(rounds: usize, seconds: f64) -> String {
     .map(|(name, package)| format!("{name} {}", version(package)))
     .collect();
     format!(
-        "{machine}; {rounds} rounds of about {seconds} s for each cell and contender, turn by turn. aqueduct {}, {}; \
-         tokio {}, smol {}.",
+        "{machine}. aqueduct {}, {}; tokio {}, smol {}.",
         version("aqueduct"),
         versions.join(", "),
         version("tokio"),
@@ -111,7 +110,7 @@ fn title(pattern: Pattern) -> &'static str {
     }
 }
 
-fn name(cell: Cell) -> String {
+pub(crate) fn name(cell: Cell) -> String {
     let size = match cell.size {
         1_048_576 => "1 MiB".to_owned(),
         size @ 1024.. => format!("{} KiB", size / 1024),
@@ -136,89 +135,156 @@ pub(crate) fn full(all: &[Results]) -> String {
         if of_pattern.is_empty() {
             continue;
         }
-        text += &format!("### {}\n\n", title(pattern));
-        text += &overview(&of_pattern);
-        if let Some(note) = contenders::note(pattern) {
-            text += &format!("\n{note}\n");
-        }
-        text.push('\n');
-        for results in of_pattern {
-            text += &details(results);
+        text += &section(title(pattern), contenders::note(pattern), &of_pattern, None);
+        for way in [Way::Batch, Way::Spin] {
+            let has = |results: &&Results| results.records.iter().any(|record| record.contender.way == way);
+            let cells: Vec<&Results> = of_pattern.iter().copied().filter(has).collect();
+            if !cells.is_empty() {
+                text += &section(
+                    &format!("{}, {}", title(pattern), way.words()),
+                    None,
+                    &cells,
+                    Some(way),
+                );
+            }
         }
     }
     text.trim_end().to_owned()
 }
 
-/// Cells by libraries: the best mode of each, but all modes of ours.
-fn overview(cells: &[&Results]) -> String {
-    let mut columns: Vec<Contender> = Vec::new();
-    for contender in contenders::ALL {
-        let shown =
-            contender.library == OURS || columns.iter().all(|column| column.library != contender.library);
-        let measured = cells.iter().any(|results| results.of(contender.name).is_some());
-        if shown && measured {
-            columns.push(contender);
+/// Tables of cells: of the modes with one call for each message as they are by default, or of those used in a special way.
+fn section(title: &str, note: Option<&str>, cells: &[&Results], way: Option<Way>) -> String {
+    let mut text = format!("### {title}\n\n{}", overview(cells, way));
+    if let Some(note) = note {
+        text += &format!("\n{note}\n");
+    }
+    let mut origins: Vec<String> = cells.iter().map(|results| results.origin.to_string()).collect();
+    origins.dedup();
+    text += &format!("\nMeasured: {}.\n\n", origins.join("; "));
+    for results in cells {
+        text += &details(results, way);
+    }
+    text
+}
+
+/// Whose figures stand below each other.
+#[derive(Clone, Copy)]
+enum Column {
+    One(Contender),
+    /// The best mode of a library.
+    Best(&'static str),
+}
+
+impl Column {
+    fn head(self) -> &'static str {
+        match self {
+            Self::One(contender) => contender.name,
+            Self::Best(library) => library,
         }
     }
-    let heads: Vec<&str> = columns
-        .iter()
-        .map(|column| {
-            if column.is_rival() {
-                column.library
-            } else {
-                column.name
+
+    fn record(self, results: &Results) -> Option<&Record> {
+        match self {
+            Self::One(contender) => results.of(contender.name),
+            Self::Best(library) => {
+                results.best(|contender| contender.library == library && contender.is_single())
             }
-        })
-        .collect();
+        }
+    }
+}
+
+/// The best mode of each rival, and modes by themselves: all of ours, or in a special way those that are used so.
+fn columns(cells: &[&Results], way: Option<Way>) -> Vec<Column> {
+    let mut columns: Vec<Column> = Vec::new();
+    for contender in contenders::ALL {
+        let column = match way {
+            _ if contender.name == RAW || contender.name == OURS => Column::One(contender),
+            Some(way) if contender.way == way => Column::One(contender),
+            None if contender.library == OURS && contender.is_single() => Column::One(contender),
+            _ if contender.is_rival() && contender.is_single() => Column::Best(contender.library),
+            _ => continue,
+        };
+        let is_new = columns.iter().all(|other| other.head() != column.head());
+        if is_new && cells.iter().any(|results| column.record(results).is_some()) {
+            columns.push(column);
+        }
+    }
+    columns
+}
+
+/// The name of a figure, where a cell has several, and where it is in a run.
+type Figure = (&'static str, fn(&Run) -> f64);
+
+/// The figures of a cell.
+fn figures(cell: Cell) -> &'static [Figure] {
+    if cell.is_time() {
+        &[(", p50", Run::figure), (", p99", Run::p99)]
+    } else {
+        &[("", Run::figure)]
+    }
+}
+
+/// Cells by libraries, with the ratios of ours: of the calls that block, or of those in a special way.
+fn overview(cells: &[&Results], way: Option<Way>) -> String {
+    let columns = columns(cells, way);
+    let heads: Vec<&str> = columns.iter().map(|column| column.head()).collect();
     let mut text = format!("| | {} | to raw | to the best rival |\n", heads.join(" | "));
     text += &format!("|---|{}--:|--:|\n", "--:|".repeat(columns.len()));
     for results in cells {
-        let figures = columns.iter().map(|column| {
-            let record = if column.is_rival() {
-                results.best(|contender| contender.library == column.library)
-            } else {
-                results.of(column.name)
-            };
-            record
-                .and_then(Record::median)
-                .map_or(NOTHING.to_owned(), |x| short(results.cell, x))
+        let ours = results.records.iter().find(|record| {
+            record.contender.library == OURS && record.contender.way == way.unwrap_or(Way::Blocking)
         });
-        let figures = figures.collect::<Vec<_>>().join(" | ");
-        let [to_raw, to_rival] = ratios(results, results.of(OURS));
-        // Writing to a string does not fail.
-        let _ = writeln!(
-            text,
-            "| {} | {figures} | {to_raw} | {to_rival} |",
-            name(results.cell)
-        );
+        for &(suffix, of) in figures(results.cell) {
+            let figures = columns.iter().map(|column| {
+                let spread = column.record(results).and_then(|record| record.spread(of));
+                spread.map_or(NOTHING.to_owned(), |x| short(results.cell, x.median))
+            });
+            let figures = figures.collect::<Vec<_>>().join(" | ");
+            let [to_raw, to_rival] = ratios(results, ours, of);
+            let name = name(results.cell);
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "| {name}{suffix} | {figures} | {to_raw} | {to_rival} |");
+        }
     }
     text
 }
 
 /// How a contender compares to raw and to the best rival.
-fn ratios(results: &Results, record: Option<&Record>) -> [String; 2] {
-    [results.raw(), results.best_rival()].map(|other| {
-        let ratio = record.zip(other).and_then(|(record, other)| record.ratio(other));
+fn ratios(results: &Results, record: Option<&Record>, of: fn(&Run) -> f64) -> [String; 2] {
+    let way = record.map_or(Way::Blocking, |record| record.contender.way);
+    [results.raw(), results.best_rival(way)].map(|other| {
+        let ratio = record
+            .zip(other)
+            .and_then(|(record, other)| record.ratio(other, of));
         ratio.map_or(NOTHING.to_owned(), |ratio| format!("{:.2}", ratio.median))
     })
 }
 
 /// A table of one cell, folded away, and why some could not do it.
-fn details(results: &Results) -> String {
+fn details(results: &Results, way: Option<Way>) -> String {
     let cell = results.cell;
     let mut text = format!("<details><summary>{}</summary>\n\n", name(cell));
-    let figures = if cell.is_time() {
-        "p50 µs | p99 µs"
+    let (heads, columns) = if cell.is_time() {
+        (
+            "p50 µs | to raw | to the best rival | p99 µs | to raw | to the best rival",
+            8,
+        )
     } else {
-        "per second"
+        ("per second | to raw | to the best rival", 5)
     };
-    let columns = if cell.is_time() { 6 } else { 5 };
-    let head = format!("| | {figures} | to raw | to the best rival | CPU µs each | peak MiB |");
-    let _ = writeln!(text, "{head}\n|---|{}", "--:|".repeat(columns));
-    for record in &results.records {
+    let _ = writeln!(
+        text,
+        "| | {heads} | CPU µs each | peak MiB |\n|---|{}",
+        "--:|".repeat(columns)
+    );
+    let shown = |record: &&Record| match way {
+        None => record.contender.is_single(),
+        Some(way) => record.contender.name == RAW || record.contender.way == way,
+    };
+    for record in results.records.iter().filter(shown) {
         let _ = writeln!(text, "{}", row(results, record));
     }
-    for record in &results.records {
+    for record in results.records.iter().filter(shown) {
         if let Some(reason) = &record.reason {
             let _ = writeln!(text, "\n{}: {reason}.", record.contender.name);
         }
@@ -227,7 +293,6 @@ fn details(results: &Results) -> String {
 }
 
 fn row(results: &Results, record: &Record) -> String {
-    let figure = record.spread(|run| run.figure);
     let digits = |x: f64| {
         if results.cell.is_time() {
             format!("{x:.1}")
@@ -235,26 +300,23 @@ fn row(results: &Results, record: &Record) -> String {
             thousands(x)
         }
     };
-    let mut figures = figure.map_or(NOTHING.to_owned(), |figure| figure.show(digits));
-    if results.cell.is_time() {
-        let p99 =
-            quantile(990).and_then(|at| record.spread(|run| run.round_trips.get(at).copied().unwrap_or(0.0)));
-        figures += &format!(" | {}", p99.map_or(NOTHING.to_owned(), |p99| p99.show(digits)));
+    let mut name = record.contender.name.to_owned();
+    if record.failures() > 0 {
+        name += &format!(", {} failed", record.failures());
     }
-    let failed = record.runs.iter().filter(|run| run.is_none()).count();
-    if failed > 0 {
-        figures += &format!(", {failed} failed");
-    }
-    let [to_raw, to_rival] = ratios(results, Some(record));
+    let figures = figures(results.cell).iter().map(|&(_, of)| {
+        let figure = record.spread(of);
+        let figure = figure.map_or(NOTHING.to_owned(), |figure| figure.show(digits));
+        let [to_raw, to_rival] = ratios(results, Some(record), of);
+        format!("{figure} | {to_raw} | {to_rival}")
+    });
+    let figures = figures.collect::<Vec<_>>().join(" | ");
     let number = |spread: Option<Spread>, digits: usize| {
         spread.map_or(NOTHING.to_owned(), |spread| format!("{:.digits$}", spread.median))
     };
-    let cpu = number(record.spread(|run| run.cpu), 3);
+    let cpu = number(record.spread(Run::cpu), 3);
     let peak = number(record.spread(|run| run.peak), 1);
-    format!(
-        "| {} | {figures} | {to_raw} | {to_rival} | {cpu} | {peak} |",
-        record.contender.name
-    )
+    format!("| {name} | {figures} | {cpu} | {peak} |")
 }
 
 /// A few cells, for the front page.
@@ -273,9 +335,9 @@ pub(crate) fn compact(all: &[Results]) -> String {
                 .map_or(NOTHING.to_owned(), |x| short(cell, x))
         };
         let ours = show(results.of(OURS));
-        let rival = results.best_rival();
+        let rival = results.best_rival(Way::Blocking);
         let by = rival.map_or("", |rival| rival.contender.library);
-        let [to_raw, to_rival] = ratios(results, results.of(OURS));
+        let [to_raw, to_rival] = ratios(results, results.of(OURS), Run::figure);
         let (what, rival) = (title(cell.pattern), show(rival));
         let _ = writeln!(
             text,
@@ -290,7 +352,6 @@ pub(crate) fn compact(all: &[Results]) -> String {
 mod tests {
     use super::*;
     use crate::driver::cells;
-    use crate::driver::contenders::RAW;
 
     #[test]
     fn every_version_is_known() {
