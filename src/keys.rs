@@ -243,6 +243,31 @@ mod tests {
     }
 
     #[test]
+    fn edge_cases_of_the_curve_agree_on_what_they_should_or_are_refused() {
+        let (mut agreed, mut refused) = (0, 0);
+        let lines = include_str!("../tests/known_answers/x25519.txt").lines();
+        for line in lines.filter(|line| !line.starts_with('#')) {
+            let fields: Vec<_> = line.split(' ').collect();
+            let [_, kind, secret, public, shared] = fields[..] else {
+                panic!("{line}")
+            };
+            let secret = SecretKey::from_bytes(hex(secret));
+            let result = secret.agree(&PublicKey::from_bytes(hex(public)));
+            match hex::<LEN>(shared) {
+                nothing if nothing == [0; LEN] => {
+                    assert!(kind.contains("LowOrder") && result.is_none(), "{line}");
+                    refused += 1;
+                }
+                shared => {
+                    assert_eq!(result.as_deref(), Some(&shared), "{line}");
+                    agreed += 1;
+                }
+            }
+        }
+        assert_eq!((agreed, refused), (147, 31), "all were tried");
+    }
+
+    #[test]
     fn text_of_another_length_is_no_key() {
         for text in ["", "0", &"0".repeat(39), &"0".repeat(41), &"0".repeat(80)] {
             assert_eq!(text.parse::<PublicKey>(), Err(KeyError));

@@ -96,7 +96,7 @@ fn long_nonce(prefix: &[u8; 8], drawn: &[u8; 16]) -> [u8; NONCE] {
 
 /// Tests watch that no key is used with a nonce twice: this notes each pair that something is sealed with.
 #[cfg(test)]
-mod ledger {
+pub(in crate::zmtp) mod ledger {
     use std::cell::RefCell;
     use std::collections::HashSet;
 
@@ -116,7 +116,7 @@ mod ledger {
     }
 
     /// Watches while `action` runs, and returns how many boxes were sealed.
-    pub(super) fn watch(action: impl FnOnce()) -> usize {
+    pub(in crate::zmtp) fn watch(action: impl FnOnce()) -> usize {
         USED.set(Some(HashSet::new()));
         action();
         USED.take().map_or(0, |used| used.len())

@@ -1,5 +1,9 @@
 //! CURVE through whole connections: cut anywhere, damaged anywhere, and with frames that were sealed or were not.
 
+mod conversation;
+mod in_between;
+mod recorded;
+
 use super::fuzzing::{config_with, curve_client, curve_server, shake_hands};
 use super::*;
 use crate::security::Mechanism;
