@@ -1,4 +1,7 @@
-//! A table whose keys are small numbers that are not reused by mistake: a stale key finds nothing.
+//! A table whose keys are small numbers that are not reused by mistake: a stale key finds nothing. And maps by such keys.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// Bits of a key that index the table; the others count how often the place was used.
 const INDEX_BITS: u32 = usize::BITS / 2;
@@ -98,9 +101,56 @@ impl<T> Slab<T> {
     }
 }
 
+/// What is known beside a slab of some of its keys.
+pub(crate) type KeyMap<T> = HashMap<usize, T, BuildHasherDefault<KeyHasher>>;
+
+/// Some of the keys of a slab.
+pub(crate) type KeySet = HashSet<usize, BuildHasherDefault<KeyHasher>>;
+
+/// Hashes the keys of a slab. No peer chooses them, so it need not withstand one who seeks collisions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct KeyHasher(u64);
+
+impl KeyHasher {
+    /// 2^64 divided by the golden ratio, and odd: neighbours are spread over the upper bits, and do not meet in the lower.
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+}
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_usize(usize::from(*byte)));
+    }
+
+    #[inline]
+    fn write_usize(&mut self, key: usize) {
+        self.0 = (self.0 ^ key as u64).wrapping_mul(Self::FACTOR);
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_are_spread_over_both_ends_of_a_hash() {
+        let hash = |key| {
+            let mut hasher = KeyHasher::default();
+            hasher.write_usize(key);
+            hasher.finish()
+        };
+        // Both new keys and those of places that were used before.
+        let keys = (0..64).flat_map(|index| (0..4).map(move |uses| (uses << INDEX_BITS) | index));
+        let hashes: Vec<_> = keys.map(hash).collect();
+        let (lower, upper): (HashSet<_>, HashSet<_>) =
+            hashes.iter().map(|hash| (hash % 64, hash >> 57)).unzip();
+        assert_eq!(lower.len(), 64);
+        assert!(upper.len() > 64, "{} of 128", upper.len());
+    }
 
     #[test]
     fn a_stale_key_finds_nothing() {

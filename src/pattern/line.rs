@@ -1,13 +1,15 @@
 //! A line of pipes that wait for their turn, each at most once.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
+
+use crate::slab::KeySet;
 
 /// Keys in order, the next one in front. Joining twice is joining once.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     queue: VecDeque<usize>,
     /// The members of `queue`, so that a socket with ten thousand peers need not search it.
-    members: HashSet<usize>,
+    members: KeySet,
 }
 
 impl Line {

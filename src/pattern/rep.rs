@@ -5,14 +5,13 @@
 //! asked, and to nobody if that one is gone. RFC 28 has one request open at a time; here any number may be, for each has
 //! its own token. `tests/spec_reqrep.rs` has a test for each.
 
-use std::collections::HashMap;
-
 use super::fair_queue::FairQueue;
 use super::{Offer, Pattern, Pipes};
 use crate::error::DisconnectReason;
 use crate::message::{Frame, Message};
 use crate::options::Options;
 use crate::peer::{PeerInfo, RoutingId, SocketType};
+use crate::slab::KeyMap;
 
 /// The most frames of an envelope: each stands for a socket between the two ends, and no honest chain is so long.
 const MAX_ENVELOPE_FRAMES: usize = 32;
@@ -35,7 +34,7 @@ pub(crate) struct ReplyTo {
 #[derive(Debug, Default)]
 pub(crate) struct RepPattern {
     inbound: FairQueue,
-    askers: HashMap<usize, Asker>,
+    askers: KeyMap<Asker>,
     answer_dropped: bool,
 }
 

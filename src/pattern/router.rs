@@ -5,7 +5,7 @@
 //! one that has nowhere to go comes back, or is dropped and counted if the application says so; ids are the peers' own,
 //! or made up, and no two peers have the same. `tests/spec_reqrep.rs` has a test for each.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::dealer::send_probe;
@@ -18,6 +18,7 @@ use crate::message::Message;
 use crate::options::{DialogueOptions, Handover, Options};
 use crate::peer::{PeerInfo, RoutingId, SocketType};
 use crate::security::User;
+use crate::slab::KeyMap;
 use crate::stats::DropReason;
 
 /// Notices kept for an application that does not take them; the oldest go first. At 128 bytes each, 2 MiB.
@@ -41,7 +42,7 @@ pub enum RouterEvent {
 #[derive(Debug, Default)]
 pub(crate) struct RouterPattern {
     table: RoutingTable,
-    routes: HashMap<usize, Route>,
+    routes: KeyMap<Route>,
     inbound: FairQueue,
     /// Only to tell whether there is room anywhere.
     outbound: LoadBalancer,

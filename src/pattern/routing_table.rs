@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use crate::peer::RoutingId;
+use crate::slab::KeyMap;
 
 /// How often another id is drawn if one is taken. With 100,000 peers that happens once in 40,000 draws; to run out of
 /// draws takes a table that no memory could hold.
@@ -13,7 +14,7 @@ const MAX_DRAWS: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct RoutingTable {
     pipes: HashMap<RoutingId, usize>,
-    ids: HashMap<usize, RoutingId>,
+    ids: KeyMap<RoutingId>,
     /// The key under which numbers are scrambled to ids: who knows some ids can tell no others. The standard library
     /// takes it from the system's source of randomness.
     secret: RandomState,

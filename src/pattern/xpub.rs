@@ -5,8 +5,6 @@
 //! subscribers are delivered. No subscriber can keep another from being heard for longer than its share of notices takes;
 //! one whose share is used up is not read from. `tests/spec_pubsub.rs` has a test for each.
 
-use std::collections::HashSet;
-
 use super::notices::{Notices, XPubEvent};
 use super::publisher::{Publisher, SubscriberId, as_subscription};
 use super::subscriptions::Change;
@@ -14,6 +12,7 @@ use super::{Offer, Pattern, Pipes};
 use crate::message::{Frame, Message};
 use crate::options::{Options, Verbosity};
 use crate::peer::{PeerInfo, SocketType};
+use crate::slab::KeySet;
 
 /// Notices of one subscriber that wait to be received, before it is not read from any more.
 const MAX_NOTICES: usize = 1_000;
@@ -35,7 +34,7 @@ pub(crate) struct XPubPattern {
     publisher: Publisher,
     notices: Notices,
     /// Pipes that are not read from until notices are received.
-    clogged: HashSet<usize>,
+    clogged: KeySet,
     /// There are too many notices of all together.
     crowded: bool,
     /// Pipes and their subscribers of whose notices one was undone by another subscriber's, and which may be read from

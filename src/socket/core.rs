@@ -1,6 +1,5 @@
 //! The core of a socket: the lock, what it guards, and how a message is tried.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use crate::pattern::{Effects, Offer, Pattern, Pipes};
 use crate::peer::{PeerInfo, SocketType};
 use crate::pipe::{self, Limits, PipeEnd, PipeLimits, Wakes};
 use crate::reactor::{Alarm, Dialer, LinkConfig, Listener, Reactor, Session, Waiter};
+use crate::slab::KeyMap;
 use crate::stats::{DropReason, PeerStats, SocketStats, Traffic};
 use crate::sync::{BriefMutex, BriefMutexGuard};
 use crate::{Endpoint, zmtp};
@@ -43,7 +43,7 @@ pub(super) struct State<P> {
     pub(super) pattern: P,
     pub(super) pipes: Pipes,
     /// What is known of each pipe, by the same keys.
-    pub(super) peers: HashMap<usize, Peer>,
+    pub(super) peers: KeyMap<Peer>,
     /// How many of them came by themselves.
     pub(super) accepted: usize,
     pub(super) endpoints: Vec<Attachment>,
@@ -190,7 +190,7 @@ impl<P: Pattern> Core<P> {
             state: BriefMutex::new(State {
                 pattern,
                 pipes: Pipes::default(),
-                peers: HashMap::new(),
+                peers: KeyMap::default(),
                 accepted: 0,
                 endpoints: Vec::new(),
                 receivers: Waiters::default(),
@@ -247,12 +247,7 @@ impl<P: Pattern> Core<P> {
         } else {
             state.next_sender()
         };
-        let turned = state.tell_of_turn();
-        let aftermath = state.take_aftermath();
-        drop(state);
-        self.settle(aftermath);
-        fire_signals(next);
-        fire_signals(turned.into_iter().flatten());
+        self.unlock(state, next);
         match offer {
             Some(Offer::Taken) => Ok(()),
             Some(Offer::Full) => Err(Unsent::Full),
@@ -317,16 +312,23 @@ impl<P: Pattern> Core<P> {
         } else {
             state.next_receiver()
         };
-        let turned = state.tell_of_turn();
-        let aftermath = state.take_aftermath();
-        drop(state);
-        self.settle(aftermath);
-        fire_signals(next);
-        fire_signals(turned.into_iter().flatten());
+        self.unlock(state, next);
         match (from, open) {
             (Some(from), _) => Ok(from),
             (None, true) => Err(TryRecvError::Empty),
             (None, false) => Err(TryRecvError::Closed),
+        }
+    }
+
+    /// Unlocks the socket, and then does what an attempt has caused.
+    fn unlock(&self, mut state: BriefMutexGuard<'_, State<P>>, next: Option<Signal>) {
+        let turned = state.has_turned().then(|| state.tell_of_turn());
+        let aftermath = state.take_aftermath();
+        drop(state);
+        self.settle(aftermath);
+        fire_signals(next);
+        if let Some(turned) = turned {
+            fire_signals(turned.into_iter().flatten());
         }
     }
 
@@ -350,7 +352,8 @@ impl<P: Pattern> Core<P> {
     }
 
     /// Does what must not be done while the socket is locked.
-    pub(super) fn settle(&self, aftermath: Aftermath) {
+    pub(super) fn settle(&self, aftermath: Option<Aftermath>) {
+        let Some(aftermath) = aftermath else { return };
         aftermath.wakes.fire();
         for (session, reason) in aftermath.expelled {
             session.close(reason);
@@ -493,16 +496,14 @@ impl<P: Pattern> State<P> {
 
     /// Chooses those who have to look again because what was done may let the other be done now.
     fn tell_of_turn(&mut self) -> [Option<Signal>; 2] {
-        if !P::IN_TURNS {
-            return [None, None];
-        }
         [self.senders.tell_observers(), self.receivers.tell_observers()]
     }
 
-    /// Clears away pipes that turned out to be finished, and returns what is to be done after unlocking.
-    pub(super) fn take_aftermath(&mut self) -> Aftermath {
+    /// Clears away pipes that turned out to be finished, and returns what is to be done after unlocking, if
+    /// there is anything.
+    pub(super) fn take_aftermath(&mut self) -> Option<Aftermath> {
         if self.is_calm() {
-            return Aftermath::default();
+            return None;
         }
         let Effects {
             wakes,
@@ -529,7 +530,7 @@ impl<P: Pattern> State<P> {
         for (key, reason) in expelled {
             self.expel(key, reason, &mut aftermath);
         }
-        aftermath
+        Some(aftermath)
     }
 
     /// Ends the connection of a pipe; over inproc, where there is none, the pipe itself.

@@ -235,10 +235,10 @@ impl Reply {
     pub async fn send_async(mut self, message: impl Into<Message>) -> Result<(), ReplyError> {
         let mut out = self.to.take().map(|to| (to, message.into()));
         let mut guard = Unfinished {
-            core: Arc::clone(&self.core),
+            core: &self.core,
             out: &mut out,
         };
-        let sent = guard.core.clone().send_async(guard.out).await;
+        let sent = self.core.send_async(guard.out).await;
         sent.map_err(|why| guard.fail(why))
     }
 
@@ -246,7 +246,7 @@ impl Reply {
         let mut out = self.to.take().map(|to| (to, message));
         let sent = self.core.send(&mut out, timeout);
         let mut guard = Unfinished {
-            core: Arc::clone(&self.core),
+            core: &self.core,
             out: &mut out,
         };
         sent.map_err(|why| guard.fail(why))
@@ -255,7 +255,7 @@ impl Reply {
 
 /// A reply that is being sent: if it is still in its place in the end, the request is unanswered.
 struct Unfinished<'a> {
-    core: Arc<Core<RepPattern>>,
+    core: &'a Core<RepPattern>,
     out: &'a mut Option<(ReplyTo, Message)>,
 }
 
@@ -270,7 +270,7 @@ impl Unfinished<'_> {
             Unsent::Refused => ReplyError::PeerGone(message),
             Unsent::Closed => ReplyError::Closed(message),
             Unsent::Full => {
-                leave_unanswered(&self.core, to);
+                leave_unanswered(self.core, to);
                 ReplyError::Timeout(message)
             }
         }
@@ -279,7 +279,7 @@ impl Unfinished<'_> {
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        leave_unanswered(&self.core, self.out.take().map(|(to, _)| to));
+        leave_unanswered(self.core, self.out.take().map(|(to, _)| to));
     }
 }
 

@@ -8,7 +8,6 @@ use std::task::Waker;
 use crate::reactor::Waiter;
 
 /// Somebody who waits.
-#[derive(Clone)]
 pub(crate) enum Signal {
     Thread(Arc<Waiter>),
     Task(Waker),
@@ -50,8 +49,8 @@ pub(crate) fn next_observer() -> u64 {
 
 struct Entry {
     id: u64,
-    signal: Signal,
-    told: bool,
+    /// Gone once they are told.
+    signal: Option<Signal>,
 }
 
 impl Waiters {
@@ -84,8 +83,7 @@ impl Waiters {
         self.ids += 1;
         self.entries.push_back(Entry {
             id: self.ids,
-            signal,
-            told: false,
+            signal: Some(signal),
         });
         self.ids
     }
@@ -95,17 +93,15 @@ impl Waiters {
         let Some(at) = self.entries.iter().position(|entry| entry.id == id) else {
             return false;
         };
-        self.entries.remove(at).is_some_and(|entry| entry.told)
+        self.entries
+            .remove(at)
+            .is_some_and(|entry| entry.signal.is_none())
     }
 
     /// Chooses the first who has not been told, and all who observe. Fire the signal after unlocking.
     #[must_use]
     pub(crate) fn tell_one(&mut self) -> Option<Signal> {
-        let entry = self.entries.iter_mut().find(|entry| !entry.told);
-        let chosen = entry.map(|entry| {
-            entry.told = true;
-            entry.signal.clone()
-        });
+        let chosen = self.entries.iter_mut().find_map(|entry| entry.signal.take());
         self.with_observers(chosen)
     }
 

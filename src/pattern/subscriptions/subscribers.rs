@@ -1,10 +1,9 @@
 //! The peers of a PUB or XPUB socket, by what they subscribed to.
 
-use std::collections::HashMap;
-
 use super::arena::{reserve, wide};
 use super::holders::{Holders, Sets};
 use super::tree::Tree;
+use crate::slab::KeyMap;
 
 /// No node.
 const NONE: u32 = u32::MAX;
@@ -42,7 +41,7 @@ pub(crate) struct Subscribers {
     tree: Tree<Holders>,
     sets: Sets,
     /// The number of each pipe that ever subscribed: sets are smaller, and marks quicker, with small numbers.
-    numbers: HashMap<usize, u32>,
+    numbers: KeyMap<u32>,
     /// The key of each pipe, by number; those of free numbers are stale.
     keys: Vec<usize>,
     pipes: Vec<Subscriber>,
