@@ -33,18 +33,18 @@ pub(super) struct Conversation {
 impl Conversation {
     /// Two ends that have their own keys, always the same, and draw their random bytes from the system.
     pub(super) fn new() -> Self {
-        Self::with(LinkOptions::default())
+        Self::with(&LinkOptions::default())
     }
 
     /// The same, with ends that let their peer pass over nonces.
     pub(super) fn with_gaps() -> Self {
-        Self::with(LinkOptions {
+        Self::with(&LinkOptions {
             nonce_gaps: true,
             ..LinkOptions::default()
         })
     }
 
-    fn with(options: LinkOptions) -> Self {
+    fn with(options: &LinkOptions) -> Self {
         let now = Instant::now();
         let ends = [curve_client(), curve_server()].map(|mechanism| {
             let options = LinkOptions {
