@@ -73,13 +73,16 @@ impl fmt::Debug for PublicKey {
 
 /// The secret half of a [`KeyPair`]. It cannot be copied, compared or shown by accident, and is wiped when it is dropped.
 #[allow(missing_debug_implementations, reason = "a secret has none, on purpose")]
-pub struct SecretKey(StaticSecret);
+pub struct SecretKey(
+    /// In memory of its own: what is moved leaves a copy where it was, which nobody wipes.
+    Box<StaticSecret>,
+);
 
 impl SecretKey {
     /// Makes a key of its bytes, which should come from a good source. What is left of them elsewhere is the caller's to
     /// wipe.
     pub fn from_bytes(bytes: [u8; LEN]) -> Self {
-        Self(StaticSecret::from(bytes))
+        Self(Box::new(StaticSecret::from(bytes)))
     }
 
     /// Makes a key of its text: 40 characters of Z85.
@@ -112,7 +115,7 @@ impl SecretKey {
 
     /// Returns the public key that belongs to this one.
     pub fn public(&self) -> PublicKey {
-        PublicKey(x25519_dalek::PublicKey::from(&self.0).to_bytes())
+        PublicKey(x25519_dalek::PublicKey::from(&*self.0).to_bytes())
     }
 
     /// Returns the secret that is shared with the owner of `public`; none with a key that nobody can own, for which the
@@ -272,6 +275,35 @@ mod tests {
         for text in ["", "0", &"0".repeat(39), &"0".repeat(41), &"0".repeat(80)] {
             assert_eq!(text.parse::<PublicKey>(), Err(KeyError));
             assert_eq!(SecretKey::from_z85(text).err(), Some(KeyError));
+        }
+    }
+
+    #[test]
+    fn a_secret_key_is_wiped_where_it_lies_and_has_nothing_that_would_spread_it() {
+        fn wiped<T: zeroize::ZeroizeOnDrop>(_: &Box<T>) {}
+
+        let key = SecretKey::from_bytes([7; LEN]);
+        wiped(&key.0);
+        assert_eq!(
+            size_of::<SecretKey>(),
+            size_of::<usize>(),
+            "or a move would copy it"
+        );
+        // Each of these is ambiguous, and does not compile, for a type that has the trait.
+        macro_rules! has_none {
+            ($($type:ty: $($bound:path),*;)*) => {$($({
+                trait Unless<A> {
+                    fn unless() {}
+                }
+                struct Has;
+                impl<T: ?Sized> Unless<()> for T {}
+                impl<T: ?Sized + $bound> Unless<Has> for T {}
+                <$type as Unless<_>>::unless();
+            })*)*};
+        }
+        has_none! {
+            SecretKey: Clone, fmt::Debug, fmt::Display, PartialEq, std::hash::Hash, AsRef<[u8]>, Into<String>;
+            KeyPair: Clone, fmt::Display, PartialEq, std::hash::Hash;
         }
     }
 

@@ -1,6 +1,6 @@
-//! The register: every row of the list of bad input, and where it is shown. What is open is named here, too.
+//! The register: every row of the list of bad input, and where it is shown.
 
-use Shown::{Open, Scripts, Test};
+use Shown::{Scripts, Test};
 
 /// Where a row is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,8 +9,6 @@ pub(crate) enum Shown {
     Scripts,
     /// By a test of its own, in a file: it needs time, options, several peers, or the machine.
     Test(&'static str, &'static str),
-    /// Nowhere yet, and why.
-    Open(&'static str),
 }
 
 const TIME: &str = "tests/hostile/time.rs";
@@ -23,7 +21,12 @@ const AUTHENTICATION: &str = "tests/authentication.rs";
 const PLAIN: &str = "src/zmtp/tests/plain.rs";
 const IN_MEMORY: &str = "src/zmtp/tests/bad_input.rs";
 
-const CURVE: Shown = Open("comes with the mechanism CURVE");
+const CURVE_ROWS: &str = "src/zmtp/tests/curve/mod.rs";
+const CURVE_KEYS: &str = "src/zmtp/mechanism/curve/tests.rs";
+const CURVE_MAN: &str = "src/zmtp/tests/curve/in_between.rs";
+const CURVE_TCP: &str = "tests/curve/in_between.rs";
+const POINTS: &str = "src/keys.rs";
+const GUIDE: &str = "src/guide/security.md";
 
 /// Every row, in the order of the list: greeting, frames, commands, mechanisms, patterns, the machine.
 #[rustfmt::skip]
@@ -88,6 +91,7 @@ pub(crate) const ROWS: &[(&str, &[Shown])] = &[
     ("PONG never asked for", &[Scripts]),
     // mechanisms
     ("PLAIN HELLO with lengths off, trailing bytes, 0 and 255 byte names; wrong credentials", &[
+        Scripts,
         Test(PLAIN, "bad_clients_of_a_plain_server"),
         Test(AUTHENTICATION, "a_wrong_password_is_turned_away_and_counted_beside_an_honest_peer"),
     ]),
@@ -95,15 +99,43 @@ pub(crate) const ROWS: &[(&str, &[Shown])] = &[
         Scripts,
         Test(PLAIN, "bad_clients_of_a_plain_server"),
         Test(PLAIN, "bad_servers_of_a_plain_client"),
-        CURVE,
+        Test(CURVE_ROWS, "bad_clients_of_a_curve_server_and_bad_servers_of_a_curve_client"),
+        Test(CURVE_KEYS, "commands_out_of_their_order_are_refused"),
+        Test(CURVE_MAN, "what_is_repeated_or_sent_back_closes"),
     ]),
-    ("a server with no authenticator", &[Open("does not compile: to build a PLAIN server is to name one")]),
-    ("CURVE HELLO: wrong length, version, padding, low-order or zero point, wrong box", &[CURVE]),
-    ("WELCOME, INITIATE, READY: wrong length, box, cookie, vouch", &[CURVE]),
-    ("MESSAGE: replayed, reordered, skipped nonce, outer flags, unknown inner flags, plain frame", &[CURVE]),
+    ("a server with no authenticator", &[Test(GUIDE, "a_server_with_no_authenticator")]),
+    ("CURVE HELLO: wrong length, version, padding, low-order or zero point, wrong box", &[
+        Scripts,
+        Test(CURVE_ROWS, "bad_clients_of_a_curve_server_and_bad_servers_of_a_curve_client"),
+        Test(CURVE_KEYS, "a_damaged_hello_is_not_answered"),
+        Test(CURVE_KEYS, "a_client_key_that_nobody_can_own_is_refused"),
+        Test(POINTS, "nothing_is_agreed_with_a_point_of_low_order"),
+    ]),
+    ("WELCOME, INITIATE, READY: wrong length, box, cookie, vouch", &[
+        Scripts,
+        Test(CURVE_KEYS, "a_damaged_welcome_is_refused"),
+        Test(CURVE_KEYS, "a_damaged_initiate_is_refused"),
+        Test(CURVE_KEYS, "a_damaged_ready_is_refused"),
+        Test(CURVE_KEYS, "a_cookie_of_another_connection_is_refused"),
+        Test(CURVE_KEYS, "what_was_recorded_is_good_for_no_other_connection"),
+        Test(CURVE_KEYS, "both_keys_of_the_vouch_count_and_so_does_who_sealed_it"),
+        Test(CURVE_MAN, "a_flipped_bit_of_a_body_closes"),
+        Test(CURVE_TCP, "who_is_lied_to_within_the_handshake_hangs_up_and_comes_back"),
+    ]),
+    ("MESSAGE: replayed, reordered, skipped nonce, outer flags, unknown inner flags, plain frame", &[
+        Scripts,
+        Test(CURVE_KEYS, "messages_that_were_dropped_repeated_swapped_or_sent_back_are_refused"),
+        Test(CURVE_KEYS, "flags_that_mean_nothing_are_refused_though_the_key_is_right"),
+        Test(CURVE_ROWS, "after_the_handshake_only_what_is_sealed_counts"),
+        Test(CURVE_MAN, "what_is_dropped_or_held_back_is_missed"),
+        Test(CURVE_MAN, "a_flipped_flag_or_length_closes_at_once_or_in_time"),
+        Test(CURVE_TCP, "who_is_lied_to_within_the_traffic_hangs_up_and_comes_back"),
+    ]),
     ("any older protocol or NULL greeting to a secured socket", &[
+        Scripts,
         Test(AUTHENTICATION, "other_mechanisms_reach_nobody"),
-        CURVE,
+        Test(CURVE_MAN, "nobody_is_talked_into_another_mechanism_or_an_older_version"),
+        Test(CURVE_TCP, "greetings_that_were_made_weaker_end_the_connection"),
     ]),
     ("an authenticator that is slow, panics, is dropped", &[
         Test(AUTHENTICATION, "an_authenticator_that_takes_too_long_lets_nobody_in"),

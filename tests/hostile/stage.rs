@@ -4,7 +4,7 @@ use aqueduct::{DisconnectReason, Endpoint, Monitor, Pull, Push};
 
 use crate::support::*;
 use crate::table::End::{self, Closes, ClosesAfter, Ignores, Leaves, Refuses, Stays};
-use crate::table::{SHOWN, Script, Step};
+use crate::table::{SHOWN, Script, Step, greeting_of};
 
 /// A socket that rows are played to, with its own half of an honest pair.
 pub(crate) struct Stage {
@@ -12,6 +12,8 @@ pub(crate) struct Stage {
     honest: HonestPair,
     pub(crate) monitor: Monitor,
     entrance: Entrance,
+    /// What the socket greets with.
+    greeting: [u8; 64],
 }
 
 pub(crate) enum Socket {
@@ -90,6 +92,21 @@ impl Stage {
             honest,
             monitor,
             entrance,
+            greeting: GREETING,
+        }
+    }
+
+    /// The same, with sockets that speak this mechanism.
+    pub(crate) fn secured(
+        mechanism: &str,
+        side: Side,
+        transport: Transport,
+        pull_options: impl Fn(aqueduct::Builder<Pull>) -> aqueduct::Builder<Pull>,
+        push_options: impl Fn(aqueduct::Builder<Push>) -> aqueduct::Builder<Push>,
+    ) -> Self {
+        Self {
+            greeting: greeting_of(mechanism),
+            ..Self::set_with(side, transport, pull_options, push_options)
         }
     }
 
@@ -172,7 +189,7 @@ impl Stage {
                 assert_eq!(ready, script.is_traffic, "{context}: {text}");
                 let printable = text.is_ascii() && !text.bytes().any(|byte| byte.is_ascii_control());
                 assert!(printable, "{context}: {text}");
-                check_last_words(&said, end, &text, context);
+                check_last_words(&said, &self.greeting, end, &text, context);
             }
         }
         self.leave(listener);
@@ -225,11 +242,11 @@ fn expect_alive(raw: &mut RawPeer, context: &str) {
     expect_frame(raw, &command("PONG", b"alive?"), context);
 }
 
-/// What the other end said before it closed: its greeting, at most one READY, messages of a PUSH; and in the end an
-/// ERROR with the reason, or nothing.
-fn check_last_words(said: &[u8], end: End, text: &str, context: &str) {
+/// What the other end said before it closed: its greeting, commands of its mechanism with at most one READY, messages of a
+/// PUSH; and in the end an ERROR with the reason, or nothing.
+fn check_last_words(said: &[u8], ours: &[u8; 64], end: End, text: &str, context: &str) {
     let (greeting, mut rest) = said.split_at(said.len().min(64));
-    assert_eq!(greeting, &GREETING[..greeting.len()], "{context}");
+    assert_eq!(greeting, &ours[..greeting.len()], "{context}");
     let error = command(
         "ERROR",
         &[

@@ -3,7 +3,7 @@
 use super::*;
 
 /// How a script ends.
-pub(super) enum Outcome {
+enum Outcome {
     /// The connection closes with a reason that begins so, and says nothing more.
     Close(&'static str),
     /// The same, after an ERROR command to the peer with the same text.
@@ -13,13 +13,13 @@ pub(super) enum Outcome {
 }
 use Outcome::{Close, Error, Open};
 
-pub(super) struct Script {
+struct Script {
     name: &'static str,
     bytes: Vec<u8>,
     end: Outcome,
 }
 
-pub(super) fn script(name: &'static str, parts: &[&[u8]], end: Outcome) -> Script {
+fn script(name: &'static str, parts: &[&[u8]], end: Outcome) -> Script {
     Script {
         name,
         bytes: parts.concat(),
@@ -107,7 +107,7 @@ fn cuts(len: usize) -> impl Iterator<Item = usize> {
 }
 
 /// Plays each script in each way that it can be cut in two, or many of them.
-pub(super) fn play_all(table: &[Script], options: &LinkOptions) {
+fn play_all(table: &[Script], options: &LinkOptions) {
     for script in table {
         let bytes = &script.bytes[..];
         play(script, options, &[bytes]);
@@ -123,12 +123,17 @@ pub(super) fn play_all(table: &[Script], options: &LinkOptions) {
 
 /// The scripts of `tests/hostile`, which are played over the wire there.
 #[path = "../../../tests/hostile/table/mod.rs"]
-mod table;
+pub(super) mod table;
 
 #[test]
 fn hostile_scripts_however_they_are_cut() {
+    play_hostile(table::scripts("PUSH"), &options());
+}
+
+/// Plays scripts of the table in each way that they can be cut.
+pub(super) fn play_hostile(scripts: Vec<table::Script>, options: &LinkOptions) {
     use table::End;
-    let scripts = table::scripts("PUSH").into_iter().map(|hostile| {
+    let scripts = scripts.into_iter().map(|hostile| {
         let end = match hostile.end {
             End::Closes(reason) | End::ClosesAfter(_, reason) => Close(reason),
             End::Refuses(reason) => Error(reason),
@@ -137,7 +142,7 @@ fn hostile_scripts_however_they_are_cut() {
         };
         script(hostile.name, &[&hostile.said()], end)
     });
-    play_all(&scripts.collect::<Vec<_>>(), &options());
+    play_all(&scripts.collect::<Vec<_>>(), options);
 }
 
 /// What is said up to any byte is answered as far as it goes: with no more than the whole would be, and never by a reason

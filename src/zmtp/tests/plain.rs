@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::bad_input::Outcome::{Close, Error, Open};
-use super::bad_input::{Script, play_all, script};
+use super::bad_input::{play_hostile, table};
 use super::talking::{peer_of, wire};
 use super::*;
 use crate::security::{AllowAny, Credentials, Denial};
@@ -50,177 +49,14 @@ fn initiate() -> Vec<u8> {
     named(b"INITIATE", &properties(&[("Socket-Type", b"PUSH")]))
 }
 
-/// Scripts that follow the greetings.
-fn after(name: &'static str, parts: &[&[u8]], end: Outcome) -> Script {
-    script(name, &[&opening(), &parts.concat()], end)
-}
-
-use super::bad_input::Outcome;
-
-const SHORT: &str = "malformed input: a HELLO cut short";
-const NO_HELLO: &str = "malformed input: a command other than HELLO";
-const NO_WELCOME: &str = "malformed input: a command other than WELCOME";
-const NO_INITIATE: &str = "malformed input: a command other than INITIATE";
-const NO_READY: &str = "malformed input: a command other than READY";
-const MESSAGE: &str = "malformed input: a message before READY";
-
-#[allow(clippy::too_many_lines, reason = "a table")]
-fn to_a_server() -> Vec<Script> {
-    let (hello, initiate) = (login(), initiate());
-    let push = ready(&[("Socket-Type", b"PUSH")]);
-    let says = |name, data: &[u8], end| after(name, &[&named(b"HELLO", data)], end);
-    let long = [&[255], &[b'n'; 255][..], &[255], &[b'p'; 255][..]].concat();
-    let introduces = |name, list: &[(&str, &[u8])], end| {
-        after(name, &[&login(), &named(b"INITIATE", &properties(list))], end)
-    };
-    vec![
-        after("all in order", &[&hello, &initiate, &[0, 0]], Open(1, 0)),
-        after(
-            "names of no bytes",
-            &[&named(b"HELLO", &[0, 0]), &initiate],
-            Open(0, 0),
-        ),
-        after(
-            "names of 255 bytes",
-            &[&named(b"HELLO", &long), &initiate],
-            Open(0, 0),
-        ),
-        says("no name", b"", Close(SHORT)),
-        says("a name cut short", b"\x06alice", Close(SHORT)),
-        says("no password", b"\x05alice", Close(SHORT)),
-        says("a password cut short", b"\x05alice\x07secret", Close(SHORT)),
-        says("a length of 255 and nothing", b"\xff", Close(SHORT)),
-        says(
-            "something behind the password",
-            b"\x05alice\x06secret!",
-            Close("malformed input: a HELLO with something behind it"),
-        ),
-        after(
-            "HELLO as a message",
-            &[&frame(0, b"\x05HELLO\0\0")],
-            Close(MESSAGE),
-        ),
-        after("a message at once", &[&[0, 0]], Close(MESSAGE)),
-        after("a message after HELLO", &[&hello, &[0, 0]], Close(MESSAGE)),
-        after("READY, as with NULL", &[&push], Close(NO_HELLO)),
-        after("INITIATE first", &[&initiate], Close(NO_HELLO)),
-        after("WELCOME of a client", &[&welcome()], Close(NO_HELLO)),
-        after(
-            "a PING in the handshake",
-            &[&command(Command::Ping { ttl: 0, context: b"" })],
-            Close(NO_HELLO),
-        ),
-        after(
-            "hello in lower case",
-            &[&named(b"hello", b"\0\0")],
-            Close(NO_HELLO),
-        ),
-        after("HELLO twice", &[&hello, &hello], Close(NO_INITIATE)),
-        after("READY instead of INITIATE", &[&hello, &push], Close(NO_INITIATE)),
-        after(
-            "INITIATE twice",
-            &[&hello, &initiate, &initiate],
-            Close("malformed input: a command of the handshake after it"),
-        ),
-        after(
-            "READY after INITIATE",
-            &[&hello, &initiate, &push],
-            Close("malformed input: READY after the handshake"),
-        ),
-        after(
-            "ERROR of a client",
-            &[&command(Command::Error(b"no\n"))],
-            Close("refused by the peer: \"no\\\\n\""),
-        ),
-        after(
-            "a HELLO of 17 KiB",
-            &[&named(b"HELLO", &[0; 17 * 1024])],
-            Close("over the limit: command size"),
-        ),
-        introduces("no properties", &[], Close("malformed input: no Socket-Type")),
-        introduces(
-            "two types",
-            &[("Socket-Type", b"PUSH"), ("socket-type", b"PUSH")],
-            Close("malformed input: Socket-Type twice"),
-        ),
-        introduces(
-            "a type that does not go with ours",
-            &[("Socket-Type", b"SUB")],
-            Error("incompatible socket type: ours is PULL, the peer's is SUB"),
-        ),
-        introduces(
-            "65 properties",
-            &[("X-Same", &b""[..]); 65],
-            Close("over the limit: number of properties is 65"),
-        ),
-        after(
-            "a property cut short",
-            &[&hello, &named(b"INITIATE", b"\x0bSocket-Type\0\0\0\x05PUSH")],
-            Error("malformed input: a truncated property value"),
-        ),
-        script(
-            "a greeting of NULL",
-            &[&super::hello(), &push],
-            Close("incompatible mechanism: ours is PLAIN, the peer's is NULL"),
-        ),
-    ]
-}
-
-fn to_a_client() -> Vec<Script> {
-    let (welcome, push) = (welcome(), ready(&[("Socket-Type", b"PUSH")]));
-    let refusal = command(Command::Error(b"400"));
-    const REFUSED: &str = "refused by the peer: \"400\"";
-    vec![
-        after("all in order", &[&welcome, &push, &[0, 0]], Open(1, 0)),
-        after(
-            "something behind WELCOME",
-            &[&named(b"WELCOME", b"!")],
-            Close("malformed input: a WELCOME with something behind it"),
-        ),
-        after("READY at once", &[&push], Close(NO_WELCOME)),
-        after("HELLO of a server", &[&login()], Close(NO_WELCOME)),
-        after("INITIATE of a server", &[&welcome, &initiate()], Close(NO_READY)),
-        after("WELCOME twice", &[&welcome, &welcome], Close(NO_READY)),
-        after(
-            "WELCOME late",
-            &[&welcome, &push, &welcome],
-            Close("malformed input: a command of the handshake after it"),
-        ),
-        after("a message at once", &[&[0, 0]], Close(MESSAGE)),
-        after("a message after WELCOME", &[&welcome, &[0, 0]], Close(MESSAGE)),
-        after("ERROR", &[&refusal], Close(REFUSED)),
-        after(
-            "ERROR as libzmq spells it",
-            &[&frame(super::frame::COMMAND, b"^RROR\x03400")],
-            Close(REFUSED),
-        ),
-        after(
-            "the same with a wrong length",
-            &[&frame(super::frame::COMMAND, b"^RROR\x04400")],
-            Close("malformed input: a truncated command name"),
-        ),
-        after("ERROR after WELCOME", &[&welcome, &refusal], Close(REFUSED)),
-        after(
-            "an ERROR with a wrong length",
-            &[&named(b"ERROR", b"\x04400")],
-            Close("malformed input: an ERROR with a wrong length"),
-        ),
-        script(
-            "a greeting of NULL",
-            &[&super::hello(), &push],
-            Close("incompatible mechanism: ours is PLAIN, the peer's is NULL"),
-        ),
-    ]
-}
-
 #[test]
 fn bad_clients_of_a_plain_server() {
-    play_all(&to_a_server(), &server());
+    play_hostile(table::for_plain_servers(), &server());
 }
 
 #[test]
 fn bad_servers_of_a_plain_client() {
-    play_all(&to_a_client(), &client());
+    play_hostile(table::for_plain_clients(), &client());
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! The table of scripts: what hostile peers say, how that ends, and what each of them would have broken.
 //!
 //! It is data and knows neither the library nor the tests. Two stages play it: `tests/hostile/stage.rs` over tcp and ipc,
-//! beside an honest pair; and `src/zmtp/tests/bad_input.rs` in memory, cut at every byte. A mechanism adds a file of rows
+//! beside an honest pair; and `src/zmtp/tests/bad_input.rs` in memory, cut at every byte. A mechanism has a file of rows
 //! beside these, and a stage whose sockets speak it.
 #![allow(dead_code, reason = "each stage uses its own part of this one")]
 
 mod commands;
+mod curve;
 mod frames;
 mod greeting;
+mod plain;
 mod ready;
 
 /// What the peer does next.
@@ -79,28 +81,59 @@ impl Script {
     }
 }
 
-/// All scripts for a peer that has to be of this type to be welcome.
+/// All scripts for a peer that has to be of this type to be welcome, with the mechanism NULL.
 pub(crate) fn scripts(theirs: &str) -> Vec<Script> {
-    let mut table = Table {
-        theirs: theirs.to_owned(),
-        row: "",
-        scripts: Vec::new(),
-    };
-    greeting::fill(&mut table);
-    ready::fill(&mut table);
-    frames::fill(&mut table);
-    commands::fill(&mut table);
-    table.scripts
+    Table::filled(theirs, "NULL", ready_of(theirs), |table| {
+        greeting::fill(table);
+        ready::fill(table);
+        frames::fill(table);
+        commands::fill(table);
+    })
+}
+
+/// All scripts for a client of a PLAIN server that is a PULL and lets everybody in.
+pub(crate) fn for_plain_servers() -> Vec<Script> {
+    Table::filled("PUSH", "PLAIN", plain::client_opening(), plain::to_a_server)
+}
+
+/// All scripts for a server of a PLAIN client that is a PULL.
+pub(crate) fn for_plain_clients() -> Vec<Script> {
+    Table::filled("PUSH", "PLAIN", plain::server_opening(), plain::to_a_client)
+}
+
+/// All scripts for a client of a CURVE server that is a PULL. None gets in.
+pub(crate) fn for_curve_servers() -> Vec<Script> {
+    Table::filled("PUSH", "CURVE", Vec::new(), curve::to_a_server)
+}
+
+/// All scripts for a server of a CURVE client that is a PULL. None is believed.
+pub(crate) fn for_curve_clients() -> Vec<Script> {
+    Table::filled("PUSH", "CURVE", Vec::new(), curve::to_a_client)
 }
 
 /// The table as it is written, row by row.
 struct Table {
     theirs: String,
+    greeting: [u8; 64],
+    /// What a good peer says after its greeting until it is let in.
+    opening: Vec<u8>,
     row: &'static str,
     scripts: Vec<Script>,
 }
 
 impl Table {
+    fn filled(theirs: &str, mechanism: &str, opening: Vec<u8>, fill: impl FnOnce(&mut Self)) -> Vec<Script> {
+        let mut table = Self {
+            theirs: theirs.to_owned(),
+            greeting: greeting_of(mechanism),
+            opening,
+            row: "",
+            scripts: Vec::new(),
+        };
+        fill(&mut table);
+        table.scripts
+    }
+
     /// The scripts that follow belong to this row.
     fn row(&mut self, row: &'static str) {
         self.row = row;
@@ -124,12 +157,13 @@ impl Table {
 
     /// A peer that says this after a good greeting.
     fn greeted(&mut self, name: &'static str, breaks: &'static str, bytes: &[u8], end: End) {
-        self.says(name, breaks, &[&GREETING, bytes], end);
+        let greeting = self.greeting;
+        self.says(name, breaks, &[&greeting, bytes], end);
     }
 
     /// A peer that does this after a good handshake.
     fn does(&mut self, name: &'static str, breaks: &'static str, steps: Vec<Step>, end: End) {
-        let opening = [&GREETING[..], &ready_of(&self.theirs)].concat();
+        let opening = [&self.greeting[..], &self.opening].concat();
         let steps = [vec![Step::Send(opening)], steps].concat();
         self.add(name, breaks, steps, end);
         self.scripts.iter_mut().last().unwrap().is_traffic = true;
@@ -157,6 +191,14 @@ const GREETING: [u8; 64] = {
     greeting
 };
 
+/// The same with another mechanism.
+pub(crate) fn greeting_of(mechanism: &str) -> [u8; 64] {
+    let mut greeting = GREETING;
+    greeting[12..32].fill(0);
+    greeting[12..12 + mechanism.len()].copy_from_slice(mechanism.as_bytes());
+    greeting
+}
+
 const MORE: u8 = 1;
 const LONG_FORM: u8 = 2;
 const COMMAND: u8 = 4;
@@ -181,8 +223,8 @@ fn command(name: &str, data: &[u8]) -> Vec<u8> {
     frame(COMMAND, &body)
 }
 
-/// A READY with these properties.
-fn ready(properties: &[(&str, &[u8])]) -> Vec<u8> {
+/// These properties, as commands carry them.
+fn put_properties(properties: &[(&str, &[u8])]) -> Vec<u8> {
     let mut data = Vec::new();
     for (name, value) in properties {
         data.push(u8::try_from(name.len()).unwrap());
@@ -190,7 +232,12 @@ fn ready(properties: &[(&str, &[u8])]) -> Vec<u8> {
         data.extend_from_slice(&u32::try_from(value.len()).unwrap().to_be_bytes());
         data.extend_from_slice(value);
     }
-    command("READY", &data)
+    data
+}
+
+/// A READY with these properties.
+fn ready(properties: &[(&str, &[u8])]) -> Vec<u8> {
+    command("READY", &put_properties(properties))
 }
 
 /// The READY of a peer with this socket type and nothing else to say.

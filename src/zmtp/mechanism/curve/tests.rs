@@ -232,6 +232,29 @@ fn a_handshake_and_messages_both_ways() {
 }
 
 #[test]
+fn no_state_shows_a_secret() {
+    let pair = Pair::new();
+    let (client, hello) = pair.hello();
+    let (server, welcome) = pair.welcome(&hello).unwrap();
+    let mut shown = format!("{client:?} {server:?} {:?} {:?}", pair.client, pair.server);
+    let (client, initiate) = pair.initiate(client, &welcome).unwrap();
+    let vouched = server.initiate(&initiate, &pair.server).unwrap();
+    shown += &format!(" {client:?} {vouched:?}");
+    let said = pair.shake_hands();
+    shown += &format!(" {:?} {:?}", said.client, said.server);
+    assert!(shown.contains("SharedKey") && shown.contains("Lane"));
+    for secret in [[1u8; 4], [2; 4], [3; 4], [0, 1, 2, 3]] {
+        let list = format!("{secret:?}");
+        let bytes = secret.map(|byte| format!("{byte:02x}")).concat();
+        let list = list.trim_matches(['[', ']']);
+        assert!(
+            !shown.contains(list) && !shown.contains(&bytes),
+            "{secret:?} in {shown}"
+        );
+    }
+}
+
+#[test]
 fn no_key_is_used_with_a_nonce_twice() {
     let boxes = ledger::watch(|| {
         // Two connections of the same keys, from bytes drawn anew.

@@ -4,6 +4,7 @@ mod conversation;
 mod in_between;
 mod recorded;
 
+use super::bad_input::{play_hostile, table};
 use super::fuzzing::{config_with, curve_client, curve_server, shake_hands};
 use super::*;
 use crate::security::Mechanism;
@@ -24,6 +25,16 @@ fn end(config: &Arc<Config>, now: Instant) -> End {
         events: Vec::new(),
         verdict: Ok(Arc::default()),
     }
+}
+
+#[test]
+fn bad_clients_of_a_curve_server_and_bad_servers_of_a_curve_client() {
+    let options = |mechanism| LinkOptions {
+        mechanism,
+        ..LinkOptions::default()
+    };
+    play_hostile(table::for_curve_servers(), &options(curve_server()));
+    play_hostile(table::for_curve_clients(), &options(curve_client()));
 }
 
 #[test]

@@ -6,6 +6,8 @@
     reason = "tests fail by panicking"
 )]
 
+mod in_between;
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
