@@ -90,10 +90,12 @@ mod tests {
         assert!(!allowance.is_short());
         second.set(20);
         assert!(allowance.is_short() && !allowance.is_exceeded());
+        first.set(80);
+        assert!(!allowance.is_exceeded(), "all of it is not more than it");
         first.set(81);
         assert!(allowance.is_exceeded());
         first.set(1);
-        assert_eq!(allowance.held(), 21);
+        assert_eq!((allowance.held(), allowance.limit()), (21, 100));
         drop((first, second));
         assert_eq!(allowance.held(), 0);
     }

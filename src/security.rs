@@ -337,3 +337,58 @@ impl fmt::Debug for AuthRequest {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(username: &'static str, password: &'static str) -> Credentials {
+        Credentials::Plain {
+            username: username.into(),
+            password: password.into(),
+        }
+    }
+
+    #[test]
+    fn a_login_is_right_in_every_byte_or_wrong() {
+        let credentials = plain("alice", "secret");
+        assert!(credentials.is_login("alice", "secret"));
+        for (username, password) in [
+            ("alice", "Secret"),
+            ("alice", "secreT"),
+            ("alice", "secre"),
+            ("alice", "secrets"),
+            ("alice", ""),
+            ("bob", "secret"),
+            ("", "secret"),
+            ("bob", "guess"),
+        ] {
+            assert!(!credentials.is_login(username, password), "{username} {password}");
+        }
+        assert!(!plain("", "").is_login("alice", "secret"));
+    }
+
+    #[test]
+    fn letters_that_have_changed_places_do_not_make_up_for_each_other() {
+        assert!(!plain("alice", "secret").is_login("alice", "escret"));
+    }
+
+    #[test]
+    fn what_is_logged_names_the_user_and_not_the_password() {
+        let login = Login {
+            username: "alice".into(),
+            password: "secret".into(),
+        };
+        for shown in [format!("{login:?}"), format!("{:?}", plain("alice", "secret"))] {
+            assert!(shown.contains("alice") && !shown.contains("secret"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_name_or_password_may_be_as_long_as_its_length_can_say() {
+        let make =
+            |name, password| Mechanism::plain_client(vec![b'a'; name].into(), vec![b'b'; password].into());
+        assert!(matches!(make(255, 255), Ok(Mechanism::PlainClient(login)) if login.username.len() == 255));
+        assert!(make(256, 0).is_err() && make(0, 256).is_err());
+    }
+}

@@ -136,9 +136,9 @@ impl Listener {
             let Some(socket) = &mut state.socket else {
                 return shed;
             };
-            let result = socket.accept().and_then(|stream| {
-                let (address, site) = (stream.peer_name(), stream.site());
-                Ok((Session::accept(self, stream, now)?, address, site))
+            let result = socket.accept().and_then(|arrival| {
+                let (address, site) = (arrival.address.clone(), arrival.site);
+                Ok((Session::accept(self, arrival, now)?, address, site))
             });
             match result {
                 Ok((session, address, site)) => {

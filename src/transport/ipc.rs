@@ -26,7 +26,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::{Stream, apply_buffers, backlog, invalid};
+use super::{Arrival, Site, Stream, apply_buffers, backlog, invalid};
 use crate::IpcEndpoint;
 use crate::options::TransportOptions;
 
@@ -68,12 +68,17 @@ impl Listener {
         registry.deregister(&mut SourceFd(&self.socket.as_raw_fd()))
     }
 
-    pub(super) fn accept(&self, options: &TransportOptions) -> io::Result<Stream> {
+    pub(super) fn accept(&self, options: &TransportOptions) -> io::Result<Arrival> {
         let (socket, _) = self.socket.accept()?;
         socket.set_nonblocking(true)?;
         // What can fail here is a connection that is gone already, and its first read says so.
         let _ = apply_buffers(&socket, options);
-        Ok(Stream::ipc(socket))
+        let stream = Stream::ipc(socket);
+        Ok(Arrival {
+            address: stream.peer_name(),
+            site: Site::Here,
+            stream,
+        })
     }
 }
 

@@ -51,6 +51,16 @@ impl From<IpAddr> for Site {
     }
 }
 
+/// A connection that came.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) stream: Stream,
+    /// Who is at the other end: what its [`peer_name`](Stream::peer_name) is.
+    pub(crate) address: String,
+    /// Whom it is counted with.
+    pub(crate) site: Site,
+}
+
 /// Where one connection attempt goes: host names are resolved already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
@@ -100,7 +110,7 @@ impl Listener {
     }
 
     /// Takes the next connection; [`accept_failure`] tells what to do about an error.
-    pub(crate) fn accept(&mut self) -> io::Result<Stream> {
+    pub(crate) fn accept(&mut self) -> io::Result<Arrival> {
         match &mut self.socket {
             Bound::Tcp(listener) => stream::retry(|| listener.accept(&self.options)),
             #[cfg(unix)]

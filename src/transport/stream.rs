@@ -11,7 +11,6 @@ use mio::{Interest, Registry, Token};
 #[cfg(any(unix, test))]
 use socket2::SockRef;
 
-use super::Site;
 #[cfg(test)]
 use crate::Endpoint;
 
@@ -265,15 +264,6 @@ impl Stream {
                 .flatten()
                 .find_map(super::ipc::address_name)
                 .unwrap_or_else(|| "unnamed".into()),
-        }
-    }
-
-    /// Returns whom the other end is counted with.
-    pub(crate) fn site(&self) -> Site {
-        match &self.socket {
-            Socket::Tcp(socket) => socket.peer_addr().map_or(Site::Here, |addr| addr.ip().into()),
-            #[cfg(unix)]
-            Socket::Ipc(_) => Site::Here,
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
-use super::{Stream, apply_buffers, backlog, invalid};
+use super::{Arrival, Stream, apply_buffers, backlog, invalid};
 use crate::options::{Keepalive, TransportOptions};
 use crate::{Endpoint, Host, TcpEndpoint};
 
@@ -34,76 +34,40 @@ const IN_PROGRESS: i32 = if cfg!(any(
 /// The systems count keep-alive times in seconds and refuse zero.
 const MIN_KEEPALIVE: Duration = Duration::from_secs(1);
 
-/// A bound tcp socket.
+/// A bound tcp socket. It is mio's, which accepts a socket that does not block and its address with one system call.
 #[derive(Debug)]
-pub(super) struct Listener {
-    #[cfg(unix)]
-    socket: Socket,
-    /// Where mio must own the socket to learn of its readiness.
-    #[cfg(not(unix))]
-    socket: mio::net::TcpListener,
-}
+pub(super) struct Listener(mio::net::TcpListener);
 
 impl Listener {
     fn new(socket: Socket) -> Self {
-        #[cfg(not(unix))]
-        let socket = mio::net::TcpListener::from_std(socket.into());
-        Self { socket }
+        Self(mio::net::TcpListener::from_std(socket.into()))
     }
 
-    #[cfg(unix)]
     pub(super) fn register(
         &mut self,
         registry: &Registry,
         token: Token,
         interest: Interest,
     ) -> io::Result<()> {
-        use std::os::fd::AsRawFd;
-        registry.register(
-            &mut mio::unix::SourceFd(&self.socket.as_raw_fd()),
-            token,
-            interest,
-        )
+        registry.register(&mut self.0, token, interest)
     }
 
-    #[cfg(not(unix))]
-    pub(super) fn register(
-        &mut self,
-        registry: &Registry,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<()> {
-        registry.register(&mut self.socket, token, interest)
-    }
-
-    #[cfg(unix)]
     pub(super) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        use std::os::fd::AsRawFd;
-        registry.deregister(&mut mio::unix::SourceFd(&self.socket.as_raw_fd()))
+        registry.deregister(&mut self.0)
     }
 
-    #[cfg(not(unix))]
-    pub(super) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        registry.deregister(&mut self.socket)
-    }
-
-    pub(super) fn accept(&self, options: &TransportOptions) -> io::Result<Stream> {
+    pub(super) fn accept(&self, options: &TransportOptions) -> io::Result<Arrival> {
+        let (socket, addr) = self.0.accept()?;
         #[cfg(unix)]
-        let (socket, is_ipv6) = {
-            let (socket, addr) = self.socket.accept()?;
-            socket.set_nonblocking(true)?;
-            (std::net::TcpStream::from(socket), addr.is_ipv6())
-        };
-        // Through mio, which arms the next event when it sees `WouldBlock`.
-        #[cfg(not(unix))]
-        let (socket, is_ipv6) = self
-            .socket
-            .accept()
-            .map(|(socket, addr)| (socket, addr.is_ipv6()))?;
+        let socket = std::net::TcpStream::from(socket);
         // The listener took these options, so their values are good: what fails now is a connection that is gone
         // already, and its first read says so.
-        let _ = apply(&SockRef::from(&socket), is_ipv6, options);
-        Ok(Stream::from_tcp(socket))
+        let _ = apply(&SockRef::from(&socket), addr.is_ipv6(), options);
+        Ok(Arrival {
+            stream: Stream::from_tcp(socket),
+            address: addr.to_string(),
+            site: addr.ip().into(),
+        })
     }
 }
 

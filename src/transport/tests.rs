@@ -49,7 +49,7 @@ pub(super) fn pair(endpoint: &str, options: &TransportOptions) -> (Stream, Strea
     let mut near = connect(&target(listener.endpoint()), options).unwrap();
     near.register(poll.registry(), Token(1)).unwrap();
     until(&mut poll, || near.take_connect_error()).unwrap();
-    let mut far = until(&mut poll, || listener.accept()).unwrap();
+    let mut far = until(&mut poll, || listener.accept()).unwrap().stream;
     far.register(poll.registry(), Token(2)).unwrap();
     listener.deregister(poll.registry()).unwrap();
     (near, far, poll)
@@ -387,7 +387,7 @@ fn the_source_is_where_the_connection_leaves_from() {
         &options,
     )
     .unwrap();
-    let far = until(&mut poll, || listener.accept()).unwrap();
+    let far = until(&mut poll, || listener.accept()).unwrap().stream;
     assert!(far.peer_name().starts_with(&source.ip().to_string()));
 }
 

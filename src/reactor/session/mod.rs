@@ -19,7 +19,7 @@ use crate::peer::PeerInfo;
 use crate::pipe::{self, Address, Owner, Wakes};
 use crate::security::{AuthRequest, Denial, Inquiry, Verdict};
 use crate::sync::Mutex;
-use crate::transport::Stream;
+use crate::transport::{Arrival, Stream};
 use crate::zmtp::{Batch, Connection};
 use crate::{Endpoint, zmtp};
 use outbound::Burst;
@@ -126,9 +126,11 @@ struct Ended {
 
 impl Session {
     /// Takes over an accepted stream.
-    pub(super) fn accept(listener: &Arc<Listener>, stream: Stream, now: Instant) -> io::Result<Arc<Self>> {
+    pub(super) fn accept(listener: &Arc<Listener>, arrival: Arrival, now: Instant) -> io::Result<Arc<Self>> {
         let origin = Origin::Accepted(Arc::clone(listener));
-        let started = Self::start(listener.reactor(), listener.config(), origin, stream, None, now);
+        let Arrival { stream, address, .. } = arrival;
+        let (reactor, config) = (listener.reactor(), listener.config());
+        let started = Self::start(reactor, config, origin, stream, address, None, now);
         started.map_err(|(error, _)| error)
     }
 
@@ -141,7 +143,16 @@ impl Session {
         now: Instant,
     ) -> Result<Arc<Self>, (io::Error, Option<Link>)> {
         let origin = Origin::Dialed(Arc::clone(dialer));
-        Self::start(dialer.reactor(), dialer.config(), origin, stream, link, now)
+        let address = stream.peer_name();
+        Self::start(
+            dialer.reactor(),
+            dialer.config(),
+            origin,
+            stream,
+            address,
+            link,
+            now,
+        )
     }
 
     fn start(
@@ -149,12 +160,12 @@ impl Session {
         config: &Arc<LinkConfig>,
         origin: Origin,
         mut stream: Stream,
+        address: String,
         link: Option<Link>,
         now: Instant,
     ) -> Result<Arc<Self>, (io::Error, Option<Link>)> {
         let connection = Connection::new(Arc::clone(&config.zmtp), now);
         let connecting = matches!(origin, Origin::Dialed(_));
-        let address = stream.peer_name();
         let session = reactor.insert(|key| {
             Arc::new_cyclic(|myself| Self {
                 key,

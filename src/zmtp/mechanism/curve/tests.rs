@@ -579,3 +579,11 @@ mod impostors {
         (point, SharedKey::agree(&transient, &point).unwrap())
     }
 }
+
+#[test]
+fn keys_are_not_shown() {
+    let key = SharedKey::from_bytes([7; 32]);
+    let shown = format!("{key:?} {:?} {:?}", key.lane(HELLO_PREFIX), keys(7));
+    assert!(shown.contains("SharedKey Lane"), "{shown}");
+    assert!(!shown.contains("7, 7"), "{shown}");
+}

@@ -133,3 +133,26 @@ fn after_the_handshake_only_what_is_sealed_counts() {
         }
     }
 }
+
+#[test]
+fn no_two_connections_draw_the_same_bytes() {
+    let now = Instant::now();
+    let greeted = |mechanism: Mechanism| {
+        let options = LinkOptions {
+            mechanism,
+            ..LinkOptions::default()
+        };
+        let mut end = End::with(SocketType::Pair, &options, now);
+        end.feed(&greeting::emit(&options.mechanism), now).unwrap();
+        let said = end.transmit().split_off(greeting::LEN);
+        (end, said)
+    };
+    let [(_, hello), (_, other)] = [(); 2].map(|()| greeted(curve_client()));
+    assert_ne!(hello, other);
+    let welcome = || {
+        let (mut end, _) = greeted(curve_server());
+        end.feed(&hello, now).unwrap();
+        end.transmit()
+    };
+    assert_ne!(welcome(), welcome());
+}
