@@ -280,10 +280,10 @@ mod tests {
 
     #[test]
     fn a_secret_key_is_wiped_where_it_lies_and_has_nothing_that_would_spread_it() {
-        fn wiped<T: zeroize::ZeroizeOnDrop>(_: &Box<T>) {}
+        fn wiped<T: zeroize::ZeroizeOnDrop>(_: &T) {}
 
         let key = SecretKey::from_bytes([7; LEN]);
-        wiped(&key.0);
+        wiped(&*key.0);
         assert_eq!(
             size_of::<SecretKey>(),
             size_of::<usize>(),
