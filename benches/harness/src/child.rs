@@ -130,6 +130,16 @@ pub(crate) fn wait_for_parent() -> Outcome<()> {
     Ok(())
 }
 
+/// Ends this process when its parent is gone: for a worker that never ends by itself.
+pub(crate) fn end_with_parent() {
+    std::thread::spawn(|| {
+        for line in std::io::stdin().lines() {
+            drop(line);
+        }
+        std::process::exit(0);
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,13 +8,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aqueduct::{Context, Dealer, Message, Pub, Pull, RecvError, Router, SocketStats};
+use aqueduct::{Pub, Pull};
 
-use crate::child::{Child, wait_for_parent};
+use crate::child::{Child, end_with_parent, wait_for_parent};
+use crate::honest::{Asking, answering, ended};
 use crate::idle::{allow_files, resident};
 use crate::{Outcome, heap};
 use aqueduct_bench_shared::arguments::Arguments;
-use aqueduct_bench_shared::figures::thousands;
+use aqueduct_bench_shared::figures::{self, thousands};
 use aqueduct_bench_shared::zmtp;
 
 /// What a silent peer may cost.
@@ -25,7 +26,7 @@ const LEFT_PER_PEER: f64 = 512.0;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The pause between honest questions, and between the bytes of those who drip.
+/// The pause between looks, and between the bytes of those who drip.
 const PACE: Duration = Duration::from_millis(1);
 const DRIP: Duration = Duration::from_secs(1);
 
@@ -34,16 +35,37 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     let dripping: u32 = arguments.option("--dripping", 1000)?;
     let topics: u32 = arguments.option("--topics", 1_000_000)?;
     let seconds: u64 = arguments.option("--seconds", 20)?;
+    let only: String = arguments.option("--only", String::new())?;
     arguments.finish(crate::USAGE)?;
     allow_files(u64::from(silent.max(dripping)))?;
     heap::start_counting();
-    println!("{}", memory_of_silence(silent)?);
-    let time = Duration::from_secs(seconds);
-    let honest = Honest::start()?;
-    for (name, count) in [("silent", silent), ("dripping", dripping), ("churn", 0)] {
-        println!("{}", honest.beside(name, count, time)?);
+    if "memory".contains(&only) {
+        println!("{}", memory_of_silence(silent)?);
     }
-    println!("{}", subscriptions(topics)?);
+    let time = Duration::from_secs(seconds);
+    let honest = Asking::start()?;
+    let other = Child::start(&["elsewhere"])?;
+    let (here, elsewhere) = (&*honest.endpoint, &*other.line(PATIENCE)?);
+    for (name, role, count, endpoint) in [
+        ("silent", "silent", silent, here),
+        ("dripping", "dripping", dripping, here),
+        ("churn", "churn", 0, here),
+        // The same at a socket of another process: what the honest pair loses to that, it loses to the machine.
+        ("churn elsewhere", "churn", 0, elsewhere),
+    ] {
+        let flood = Flood {
+            name,
+            role,
+            count,
+            endpoint,
+        };
+        if name.contains(&only) {
+            println!("{}", flood.beside(&honest, time)?);
+        }
+    }
+    if "topics".contains(&only) {
+        println!("{}", subscriptions(topics)?);
+    }
     Ok(())
 }
 
@@ -86,87 +108,54 @@ fn memory_of_silence(count: u32) -> Outcome<String> {
     Ok(text)
 }
 
-/// How many connections have ended, for whatever reason.
-fn ended(stats: &SocketStats) -> u64 {
-    stats.endings.iter().map(|(_, count)| count).sum()
+/// Something that strangers do beside an honest pair.
+struct Flood<'a> {
+    name: &'static str,
+    /// What the worker is to do, with how many connections at once, and where.
+    role: &'static str,
+    count: u32,
+    endpoint: &'a str,
 }
 
-/// A ROUTER that answers, and a DEALER that asks.
-struct Honest {
-    router: Router,
-    dealer: Dealer,
-    endpoint: String,
-}
-
-impl Honest {
-    fn start() -> Outcome<Self> {
-        // A context of its own each, so that they have a loop each, as two processes would.
-        let router = Router::builder().context(&Context::new(1)).build();
-        let dealer = Dealer::builder().context(&Context::new(1)).build();
-        let endpoint = router.bind("tcp://127.0.0.1:0")?.to_string();
-        dealer.connect(&endpoint)?;
-        let answering = router.clone();
-        thread::spawn(move || {
-            loop {
-                match answering.recv() {
-                    // One that is gone needs no answer.
-                    Ok((from, message)) => drop(answering.send(&from, message)),
-                    Err(RecvError::Timeout) => {}
-                    Err(RecvError::Closed) => return,
-                }
-            }
-        });
-        Ok(Self {
-            router,
-            dealer,
-            endpoint,
-        })
-    }
-
-    /// Asks for so long; returns the middle round trip, and the one that 99 of 100 do not exceed, in nanoseconds.
-    fn ask(&self, time: Duration) -> Outcome<[f64; 2]> {
-        let start = Instant::now();
-        let mut trips = Vec::new();
-        while start.elapsed() < time {
-            let asked = Instant::now();
-            self.dealer
-                .send(Message::from("how long?"))
-                .map_err(|error| error.to_string())?;
-            self.dealer.recv_timeout(PATIENCE)?;
-            trips.push(asked.elapsed().as_nanos() as f64);
-            thread::sleep(PACE);
-        }
-        trips.sort_by(f64::total_cmp);
-        let at = |share: usize| trips[(trips.len() - 1) * share / 100];
-        Ok([at(50), at(99)])
-    }
-
-    /// Asks before, during and after a flood.
-    fn beside(&self, name: &str, count: u32, time: Duration) -> Outcome<String> {
-        let before = self.ask(time / 2)?;
-        let ended_before = ended(&self.router.stats());
-        let strangers = Child::start(&[name, &count.to_string(), &self.endpoint])?;
+impl Flood<'_> {
+    /// Lets the pair ask before, during and after it.
+    fn beside(&self, honest: &Asking, time: Duration) -> Outcome<String> {
+        let Self { name, count, .. } = *self;
+        let (mut quiet, mut flooded) = (room_for(time), room_for(time));
+        honest.ask(time / 2, &mut quiet)?;
+        let ended_before = ended(&honest.router.stats());
+        let strangers = Child::start(&[self.role, &count.to_string(), self.endpoint])?;
         // By the middle of it, tables have the size that they need.
-        let first = self.ask(time / 2)?;
-        let memory = resident()?;
-        let second = self.ask(time / 2)?;
-        let slope = (resident()? - memory) as f64 / (time / 2).as_secs_f64() * 3600.0 / 1e6;
-        let ended = ended(&self.router.stats()) - ended_before;
+        honest.ask(time / 2, &mut flooded)?;
+        let (memory, heap) = (resident()?, heap::live());
+        honest.ask(time / 2, &mut flooded)?;
+        let hour = 3600.0 / (time / 2).as_secs_f64() / 1e6;
+        let slope = [resident()? - memory, heap::live() - heap].map(|growth| growth as f64 * hour);
+        let ended = ended(&honest.router.stats()) - ended_before;
         drop(strangers);
-        let after = self.ask(time / 2)?;
-        let ratio = |at: usize| (first[at] + second[at]) / (before[at] + after[at]);
+        honest.ask(time / 2, &mut quiet)?;
+        let mut trips = |share| [&mut flooded, &mut quiet].map(|trips| figures::percentile(trips, share));
+        let [[p50, quiet50], [p99, quiet99]] = [50, 99].map(&mut trips);
         Ok(format!(
             "{name} {}: {} connections ended; honest round trips p50 {:.2}×, p99 {:.2}× of the quiet ones ({} and {} ns); \
-             resident memory grows by {:.0} MB/h.",
+             by the hour, resident memory grows by {:.1} MB, the heap by {:.1}.",
             thousands(f64::from(count)),
             thousands(ended as f64),
-            ratio(0),
-            ratio(1),
-            thousands(f64::midpoint(before[0], after[0])),
-            thousands(f64::midpoint(before[1], after[1])),
-            slope,
+            p50 / quiet50,
+            p99 / quiet99,
+            thousands(quiet50),
+            thousands(quiet99),
+            slope[0],
+            slope[1],
         ))
     }
+}
+
+/// A place for all round trips of so long a time, with its memory taken now: it must not look like growth.
+fn room_for(time: Duration) -> Vec<f64> {
+    let mut room = vec![1.0; usize::try_from(time.as_millis()).unwrap_or(0)];
+    room.clear();
+    room
 }
 
 /// One subscriber with more topics than it may have.
@@ -224,6 +213,7 @@ pub(crate) fn silent(mut arguments: Arguments) -> Outcome<()> {
 /// Connects, and says a byte a second; whoever is hung up on connects again.
 pub(crate) fn dripping(mut arguments: Arguments) -> Outcome<()> {
     let (count, address) = target(&mut arguments)?;
+    end_with_parent();
     allow_files(u64::from(count))?;
     let mut streams: Vec<_> = (0..count)
         .map(|_| TcpStream::connect(address))
@@ -245,10 +235,20 @@ pub(crate) fn dripping(mut arguments: Arguments) -> Outcome<()> {
 /// Connects, shakes hands and leaves, as fast as it can.
 pub(crate) fn churn(mut arguments: Arguments) -> Outcome<()> {
     let (_, address) = target(&mut arguments)?;
+    end_with_parent();
     loop {
         // It may be turned away in the middle, and comes again.
         let _ = zmtp::connect(address, "DEALER");
     }
+}
+
+/// A socket like the honest one, and of no interest to it.
+pub(crate) fn elsewhere() -> Outcome<()> {
+    let (router, endpoint) = answering()?;
+    println!("{endpoint}");
+    wait_for_parent()?;
+    drop(router);
+    Ok(())
 }
 
 /// Subscribes to so many topics.

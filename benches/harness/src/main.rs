@@ -1,5 +1,5 @@
 //! Measures aqueduct against bare sockets: throughput, round trips, the cost of idle peers, fairness, crowds, topics,
-//! system calls, and floods.
+//! system calls, floods, and hostile peers.
 //!
 //! ```text
 //! cargo run --release -p aqueduct-harness -- run  [--quick] [--rounds 5] [--seconds 1] [--only PATTERN] [--write]
@@ -9,6 +9,8 @@
 //! cargo run --release -p aqueduct-harness --features libzmq -- topics [--count 1000000] [--rounds 5] [--write]
 //! cargo run --release -p aqueduct-harness -- syscalls [--check]
 //! cargo run --release -p aqueduct-harness -- floods [--silent 10000] [--dripping 1000] [--topics 1000000] [--seconds 20]
+//!                                                      [--only FLOOD]
+//! cargo run --release -p aqueduct-harness -- beside [--rounds 5] [--spell 250] [--plays 10] [--only ROW]
 //! ```
 //!
 //! Both sides of a connection are processes of their own: this program starts itself again for each of them.
@@ -19,11 +21,13 @@
 mod cells;
 
 mod aqueduct_side;
+mod beside;
 mod child;
 mod crowd;
 mod fair;
 mod floods;
 mod heap;
+mod honest;
 mod idle;
 mod raw_side;
 mod report;
@@ -48,7 +52,8 @@ const USAGE: &str =
        aqueduct-harness crowd [--subscribers N] [--dealers N] [--rounds N] [--write]
        aqueduct-harness topics [--count N] [--rounds N] [--write]
        aqueduct-harness syscalls [--check]
-       aqueduct-harness floods [--silent N] [--dripping N] [--topics N] [--seconds S]";
+       aqueduct-harness floods [--silent N] [--dripping N] [--topics N] [--seconds S] [--only FLOOD]
+       aqueduct-harness beside [--rounds N] [--spell MS] [--plays N] [--only ROW]";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::new(std::env::args().skip(1));
@@ -60,6 +65,7 @@ fn main() -> ExitCode {
         Some("topics") => topics::run(arguments),
         Some("syscalls") => syscalls::run(arguments),
         Some("floods") => floods::run(arguments),
+        Some("beside") => beside::run(arguments),
         Some("worker") => worker::run(arguments),
         _ => Err(USAGE.into()),
     };

@@ -9,7 +9,7 @@ use aqueduct_bench_shared::{channel, clock};
 use crate::cells::{Cell, Contender, Kind};
 use crate::child::{Report, wait_for_parent};
 use crate::traffic::{Sink, Source, Tally, answer, ask, recv_all, send_for};
-use crate::{Outcome, aqueduct_side, crowd, fair, floods, idle, raw_side, syscalls, topics};
+use crate::{Outcome, aqueduct_side, beside, crowd, fair, floods, idle, raw_side, syscalls, topics};
 
 /// What a worker is told.
 struct Task {
@@ -25,6 +25,8 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
         "silent" => return floods::silent(arguments),
         "dripping" => return floods::dripping(arguments),
         "churn" => return floods::churn(arguments),
+        "elsewhere" => return floods::elsewhere(),
+        "play" => return beside::play(arguments),
         "many-topics" => return floods::topics(arguments),
         "fair" => return fair::clients(arguments),
         "publisher" => return crowd::publisher(arguments),

@@ -37,6 +37,13 @@ impl Spread {
     }
 }
 
+/// What so many of a hundred numbers do not exceed; not a number, if there are none.
+pub fn percentile(numbers: &mut [f64], share: usize) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    let last = numbers.len().saturating_sub(1);
+    numbers.get(last * share / 100).copied().unwrap_or(f64::NAN)
+}
+
 /// Shows a number with its digits in groups of three.
 pub fn thousands(number: f64) -> String {
     let digits = format!("{number:.0}");
@@ -107,6 +114,16 @@ mod tests {
                 max: 4.0
             })
         );
+    }
+
+    #[test]
+    fn percentiles_are_of_the_sorted_numbers() {
+        let mut numbers = [3.0, 1.0, 2.0];
+        assert_eq!(
+            [0, 50, 99].map(|share| percentile(&mut numbers, share)),
+            [1.0, 2.0, 2.0]
+        );
+        assert!(percentile(&mut [], 50).is_nan());
     }
 
     #[test]
