@@ -203,7 +203,7 @@ impl Connection {
     /// The capacity is there already. Tell [`handle_direct`](Self::handle_direct) how many bytes came.
     pub(crate) fn direct_target(&mut self) -> Option<(&mut Vec<u8>, usize)> {
         match &mut self.state {
-            State::Traffic(traffic) => traffic.decoder.direct_target(&self.config.rules),
+            State::Traffic(traffic) => traffic.decoder.direct_target(traffic.rules(&self.config)),
             _ => None,
         }
     }
@@ -227,10 +227,11 @@ impl Connection {
             && n > 0
         {
             traffic.heartbeat.heard(now);
-            let step = traffic.decoder.direct_done(&self.config.rules, room, inbox);
+            let rules = traffic.rules(&self.config);
+            let step = traffic.decoder.direct_done(rules, room, inbox);
             traffic.heartbeat.set_deaf(!room.is_open(), now);
-            if let Some(Step::OldSubscription(message)) = step {
-                let result = take_old_subscription(message, room, inbox);
+            if let Some(step) = step {
+                let result = self.take_step(step, room, inbox, now).map(drop);
                 return self.settle(result);
             }
         }
@@ -511,50 +512,72 @@ impl Connection {
         inbox: &mut Queue,
         now: Instant,
     ) -> Result<(), DisconnectReason> {
-        let State::Traffic(traffic) = &mut self.state else {
-            return Ok(());
-        };
-        let rules = match traffic.seal {
-            Some(_) => &self.config.sealed_rules,
-            None => &self.config.rules,
-        };
-        loop {
+        while let State::Traffic(traffic) = &mut self.state {
             traffic.heartbeat.set_deaf(!room.is_open(), now);
             if !input.is_empty() {
                 traffic.heartbeat.heard(now);
             }
-            let mut step = Some(traffic.decoder.run(input, rules, room, inbox)?);
-            if let Some(seal) = &mut traffic.seal {
-                step = match step {
-                    Some(Step::Command(body)) => {
-                        let opened = seal.open(body)?;
-                        let rules = &self.config.rules;
-                        traffic.decoder.take_opened(opened, rules, room, inbox)?
-                    }
-                    other => other,
-                };
-            }
-            match step {
-                None => {}
-                Some(Step::Hungry | Step::Full) => break,
-                Some(Step::OldSubscription(message)) => take_old_subscription(message, room, inbox)?,
-                Some(Step::Command(body)) => {
-                    let command = Command::parse(&body)?;
-                    if let Command::Ping { ttl, context } = command {
-                        traffic.heartbeat.pinged(ttl, now);
-                        self.outbox.pong(context);
-                    } else if !take_command(command, self.config.socket_type, room, inbox)? {
-                        self.ignored_commands = self.ignored_commands.saturating_add(1);
-                    }
-                }
+            let rules = traffic.rules(&self.config);
+            let step = traffic.decoder.run(input, rules, room, inbox)?;
+            if !self.take_step(step, room, inbox, now)? {
+                break;
             }
         }
+        let State::Traffic(traffic) = &mut self.state else {
+            return Ok(());
+        };
         traffic.heartbeat.set_deaf(!room.is_open(), now);
         let mid_message = traffic.decoder.is_mid_message();
         // Most of the time some deadline is already early enough, so that no timer moves.
         let wanted = traffic.heartbeat.deadline(&self.config, mid_message);
         self.deadline = [self.deadline, wanted].into_iter().flatten().min();
         Ok(())
+    }
+
+    /// Does what the decoder has stopped for; returns whether it may go on.
+    fn take_step(
+        &mut self,
+        step: Step<'_>,
+        room: &mut Room,
+        inbox: &mut Queue,
+        now: Instant,
+    ) -> Result<bool, DisconnectReason> {
+        let State::Traffic(traffic) = &mut self.state else {
+            return Ok(false);
+        };
+        let step = match (step, &mut traffic.seal) {
+            (Step::Command(body), Some(seal)) => {
+                let opened = seal.open(body)?;
+                let rules = &self.config.rules;
+                traffic.decoder.take_opened(opened, rules, room, inbox)?
+            }
+            (step, _) => Some(step),
+        };
+        match step {
+            None => {}
+            Some(Step::Hungry | Step::Full) => return Ok(false),
+            Some(Step::OldSubscription(message)) => take_old_subscription(message, room, inbox)?,
+            Some(Step::Command(body)) => {
+                let command = Command::parse(&body)?;
+                if let Command::Ping { ttl, context } = command {
+                    traffic.heartbeat.pinged(ttl, now);
+                    self.outbox.pong(context);
+                } else if !take_command(command, self.config.socket_type, room, inbox)? {
+                    self.ignored_commands = self.ignored_commands.saturating_add(1);
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Traffic {
+    /// The rules for the frames on the wire.
+    fn rules<'a>(&self, config: &'a Config) -> &'a Rules {
+        match self.seal {
+            Some(_) => &config.sealed_rules,
+            None => &config.rules,
+        }
     }
 }
 

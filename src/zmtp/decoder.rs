@@ -45,6 +45,11 @@ impl Rules {
         }
     }
 
+    /// Tells whether a frame is part of a message, or carries one.
+    fn may_be_large(&self, frame: &Assembly) -> bool {
+        !frame.command || self.sealed
+    }
+
     /// Tells whether a frame that can be packed breaks no rule, so that the fast path need not look.
     fn admit_any_short_frame(&self) -> bool {
         self.max_message_size
@@ -275,11 +280,7 @@ impl Decoder {
             self.frame = Some(frame);
             return Some(Step::Hungry);
         }
-        if frame.command {
-            return Some(Step::Command(Cow::Owned(frame.body)));
-        }
-        self.trust(frame.total);
-        self.finish(Frame::from_buffer(frame.body), frame.more, rules, room, inbox)
+        self.complete(frame, rules, room, inbox)
     }
 
     /// Takes a frame that came inside of another one; returns why to stop, if the frame gives a reason.
@@ -297,6 +298,23 @@ impl Decoder {
             return Ok(Some(Step::Command(Cow::Owned(body.as_slice().to_vec()))));
         }
         Ok(self.finish(body, more, rules, room, inbox))
+    }
+
+    /// Takes a frame that has a buffer of its own, and is whole; returns why to stop, if the frame gives a reason.
+    fn complete(
+        &mut self,
+        frame: Assembly,
+        rules: &Rules,
+        room: &mut Room,
+        inbox: &mut Queue,
+    ) -> Option<Step<'static>> {
+        if rules.may_be_large(&frame) {
+            self.trust(frame.total);
+        }
+        if frame.command {
+            return Some(Step::Command(Cow::Owned(frame.body)));
+        }
+        self.finish(Frame::from_buffer(frame.body), frame.more, rules, room, inbox)
     }
 
     fn reservation(&self, rules: &Rules) -> usize {
@@ -356,7 +374,7 @@ impl Decoder {
     /// The buffer of a body of which much is missing, and how many bytes may be appended to it.
     pub(super) fn direct_target(&mut self, rules: &Rules) -> Option<(&mut Vec<u8>, usize)> {
         let reservation = self.reservation(rules);
-        let frame = self.frame.as_mut().filter(|frame| !frame.command)?;
+        let frame = self.frame.as_mut().filter(|frame| rules.may_be_large(frame))?;
         let missing = frame.missing();
         if missing < limits::DIRECT {
             return None;
@@ -393,8 +411,7 @@ impl Decoder {
             return None;
         }
         frame.body.truncate(frame.total);
-        self.trust(frame.total);
-        self.finish(Frame::from_buffer(frame.body), frame.more, rules, room, inbox)
+        self.complete(frame, rules, room, inbox)
     }
 }
 

@@ -8,6 +8,7 @@
 //! PATTERN is one of [`Pattern`]. COUNT is how many messages are sent, and PEERS how many sockets are on the side that
 //! connects.
 
+pub mod curve;
 pub mod executor;
 mod gate;
 pub mod library;

@@ -99,7 +99,7 @@ async fn both<L: Library>(executor: &impl Executor, library: &L, task: &Task) ->
 /// Opens all sockets of one side.
 async fn open<L: Library>(library: &L, task: &Task, role: Role) -> Outcome<Vec<L::Socket>> {
     let (bound, connected) = match task.pattern {
-        Pattern::Throughput | Pattern::Shared | Pattern::FanIn => (Kind::Pull, Kind::Push),
+        Pattern::Throughput | Pattern::Curve | Pattern::Shared | Pattern::FanIn => (Kind::Pull, Kind::Push),
         Pattern::Latency => (Kind::Rep, Kind::Req),
         Pattern::Publish => (Kind::Pub, Kind::Sub),
         Pattern::Routed => (Kind::Router, Kind::Dealer),
@@ -139,12 +139,12 @@ async fn side<S: Socket>(mut sockets: Vec<S>, task: Task, role: Role, words: Wor
 async fn greet<S: Socket>(sockets: &mut [S], task: &Task, role: Role, words: &Words) -> Outcome<()> {
     let bound = role == Role::Bind;
     match task.pattern {
-        Pattern::Throughput | Pattern::Shared | Pattern::FanIn if bound => {
+        Pattern::Throughput | Pattern::Curve | Pattern::Shared | Pattern::FanIn if bound => {
             for _ in 0..task.peers {
                 hello(&mut sockets[0]).await?;
             }
         }
-        Pattern::Throughput | Pattern::Shared | Pattern::FanIn => {
+        Pattern::Throughput | Pattern::Curve | Pattern::Shared | Pattern::FanIn => {
             for socket in sockets {
                 socket.send(HELLO).await?;
                 socket.flush().await?;
@@ -188,8 +188,8 @@ async fn hello<S: Socket>(socket: &mut S) -> Outcome<()> {
 async fn traffic<S: Socket>(sockets: &mut [S], task: &Task, role: Role) -> Outcome<Report> {
     let bound = role == Role::Bind;
     match task.pattern {
-        Pattern::Throughput if bound => receive(&mut sockets[0], task).await,
-        Pattern::Throughput => send(&mut sockets[0], task).await,
+        Pattern::Throughput | Pattern::Curve if bound => receive(&mut sockets[0], task).await,
+        Pattern::Throughput | Pattern::Curve => send(&mut sockets[0], task).await,
         Pattern::Shared if bound => receive_shared(&mut sockets[0], task).await,
         Pattern::Shared => send_shared(&mut sockets[0], task).await,
         Pattern::Publish if bound => send(&mut sockets[0], task).await,

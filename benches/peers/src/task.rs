@@ -10,6 +10,8 @@ use crate::report::BOUND;
 pub enum Pattern {
     /// PUSH → PULL.
     Throughput,
+    /// PUSH → PULL, encrypted with CURVE.
+    Curve,
     /// PUSH → PULL, of bodies that are handed over, not copied, where the library can.
     Shared,
     /// REQ and REP, one round trip after the other.
@@ -24,8 +26,9 @@ pub enum Pattern {
 
 impl Pattern {
     /// In the order of the tables.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Throughput,
+        Self::Curve,
         Self::Shared,
         Self::Latency,
         Self::Publish,
@@ -38,6 +41,7 @@ impl Pattern {
     pub fn word(self) -> &'static str {
         match self {
             Self::Throughput => "thr",
+            Self::Curve => "curve",
             Self::Shared => "ref",
             Self::Latency => "lat",
             Self::Publish => "pub",
@@ -59,7 +63,7 @@ impl Pattern {
     #[must_use]
     pub fn witness(self) -> Role {
         match self {
-            Self::Throughput | Self::Shared | Self::FanIn => Role::Bind,
+            Self::Throughput | Self::Curve | Self::Shared | Self::FanIn => Role::Bind,
             Self::Latency | Self::Publish | Self::Routed => Role::Connect,
         }
     }

@@ -85,6 +85,30 @@ fn what_is_inside_the_seal_counts() {
 }
 
 #[test]
+fn a_large_frame_is_read_straight_into_the_buffer_that_it_is_opened_in() {
+    let now = Instant::now();
+    let topic = [&b"\x09SUBSCRIBE"[..], &[8; 50_000]].concat();
+    let frames = [glass(0, COMMAND, &topic), glass(1, 0, &[7; 100_000])];
+    let mut connection = sealed(SocketType::Pub, &LinkOptions::default()).connection;
+    let (mut inbox, mut room) = (Queue::new(), Room::UNBOUNDED);
+    for bytes in frames {
+        let (first, mut rest) = bytes.split_at(1000);
+        connection
+            .handle_input(first, &mut room, &mut inbox, now)
+            .unwrap();
+        while let Some((target, max)) = connection.direct_target() {
+            let (piece, later) = rest.split_at(max);
+            target.extend_from_slice(piece);
+            connection.handle_direct(max, &mut room, &mut inbox, now).unwrap();
+            rest = later;
+        }
+        assert!(rest.is_empty(), "{} bytes were not read straight", rest.len());
+    }
+    let messages: Vec<_> = inbox.map(|message| message.byte_len()).collect();
+    assert_eq!(messages, [50_001, 100_000]);
+}
+
+#[test]
 fn nothing_passes_outside_of_the_seal() {
     let now = Instant::now();
     let options = LinkOptions {

@@ -4,10 +4,14 @@ use std::ops::Range;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use aqueduct::{Context, Dealer, Message, Pub, Pull, Push, Rep, Req, Router, SlowPolicy, Sub};
+use aqueduct::{
+    AllowAny, Context, Dealer, KeyPair, Message, Pub, Pull, Push, Rep, Req, Router, SecretKey, SlowPolicy,
+    Sub,
+};
 use aqueduct_peers::executor::{Smol, Threads, Tokio};
 use aqueduct_peers::{
-    BATCH, Executor, HWM, Kind, Library, Numbered, Outcome, SPIN, Socket, Task, no_such_mode, program, run,
+    BATCH, Executor, HWM, Kind, Library, Numbered, Outcome, Pattern, SPIN, Socket, Task, curve, no_such_mode,
+    program, run,
 };
 use bytes::Bytes;
 
@@ -99,7 +103,11 @@ fn bind(kind: Kind, task: &Task, spin: Duration) -> Outcome<Any> {
     let endpoint = task.endpoint.as_str();
     let (socket, bound) = match kind {
         Kind::Pull => {
-            let socket = build!(Pull);
+            let mut builder = Pull::builder().recv_hwm(HWM.into());
+            if task.pattern == Pattern::Curve {
+                builder = builder.curve_server(key_pair(curve::SERVER)?, AllowAny);
+            }
+            let socket = builder.build();
             let bound = socket.bind(endpoint)?;
             (Any::Pull(socket), bound)
         }
@@ -146,11 +154,19 @@ fn connect(kind: Kind, task: &Task, spin: Duration) -> Outcome<Any> {
             Any::Dealer(socket)
         }
         _ => {
-            let socket = build!(Push);
+            let mut builder = Push::builder().send_hwm(HWM.into());
+            if task.pattern == Pattern::Curve {
+                builder = builder.curve_client(curve::SERVER.public.parse()?, key_pair(curve::CLIENT)?);
+            }
+            let socket = builder.build();
             socket.connect(endpoint)?;
             Any::Push(socket)
         }
     })
+}
+
+fn key_pair(keys: curve::Keys) -> Outcome<KeyPair> {
+    Ok(SecretKey::from_z85(keys.secret)?.into())
 }
 
 impl Library for Blocking {

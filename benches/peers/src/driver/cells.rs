@@ -7,6 +7,9 @@ use aqueduct_peers::Pattern;
 /// The sizes of bodies.
 const SIZES: [usize; 7] = [16, 64, 256, 1024, 8192, 65_536, 1_048_576];
 
+/// The sizes of bodies that are encrypted: where a message, a copy, and the cipher is what costs.
+const CURVE_SIZES: [usize; 3] = [64, 1024, 65_536];
+
 /// The sizes of bodies that are worth not being copied.
 const SHARED_SIZES: [usize; 2] = [65_536, 1_048_576];
 
@@ -104,9 +107,10 @@ fn sizes(pattern: Pattern, transport: Transport) -> &'static [usize] {
     match (pattern, transport) {
         (Pattern::Throughput, Transport::Inproc) => &[SIZE, 8192],
         (Pattern::Throughput, _) => &SIZES,
+        (Pattern::Curve, Transport::Tcp) => &CURVE_SIZES,
         (Pattern::Shared, Transport::Tcp | Transport::Ipc) => &SHARED_SIZES,
         (Pattern::Latency | Pattern::Routed, _) => &[SIZE],
-        (Pattern::Shared | Pattern::Publish | Pattern::FanIn, _) => &[],
+        (Pattern::Curve | Pattern::Shared | Pattern::Publish | Pattern::FanIn, _) => &[],
     }
 }
 

@@ -113,8 +113,11 @@ impl Contender {
 
     /// Says why it cannot do this at all.
     pub(crate) fn inability(&self, cell: Cell) -> Option<&'static str> {
-        match (self.library, cell.transport) {
-            ("zeromq", Transport::Inproc) => Some("it has no inproc"),
+        match (self.library, cell.pattern, cell.transport) {
+            ("zeromq", _, Transport::Inproc) => Some("it has no inproc"),
+            (RAW, Pattern::Curve, _) => Some("it does not encrypt"),
+            ("omq" | "rzmq" | "zeromq", Pattern::Curve, _) => Some("it is measured without CURVE only"),
+            ("libzmq", Pattern::Curve, _) if self.mode == "batches" => Some("the wheel has no drafts"),
             _ => None,
         }
     }
@@ -126,6 +129,9 @@ pub(crate) fn note(pattern: Pattern) -> Option<&'static str> {
         Pattern::Publish => Some(
             "zeromq publishes through an XPUB, which waits for slow subscribers; its PUB drops messages and cannot be told not to.",
         ),
+        Pattern::Curve => {
+            Some("libzmq is that of the pyzmq wheel, with libsodium: the crate that builds it has no CURVE.")
+        }
         Pattern::Shared => Some(
             "Bodies are windows into one long buffer, handed over as `Bytes` (libzmq: `zmq_msg_init_data`). raw copies them, as \
              every write of a socket does.",

@@ -102,6 +102,7 @@ pub(crate) fn short(cell: Cell, figure: f64) -> String {
 fn title(pattern: Pattern) -> &'static str {
     match pattern {
         Pattern::Throughput => "PUSH → PULL, messages per second",
+        Pattern::Curve => "PUSH → PULL under CURVE, messages per second",
         Pattern::Shared => "PUSH → PULL of bodies by reference, messages per second",
         Pattern::Latency => "REQ and REP, the median round trip",
         Pattern::Publish => "PUB → SUBs, messages delivered per second",

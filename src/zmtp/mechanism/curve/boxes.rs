@@ -2,15 +2,14 @@
 
 use std::fmt;
 
-use poly1305::universal_hash::{KeyInit, UniversalHash};
-use poly1305::{BLOCK_SIZE, Block, Poly1305};
 use salsa20::cipher::consts::U10;
-use salsa20::cipher::{KeyIvInit, StreamCipher};
-use salsa20::{Salsa20, hsalsa};
+use salsa20::hsalsa;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::Forged;
+use super::poly::Authenticator;
+use super::salsa::Stream;
 use crate::{PublicKey, SecretKey};
 
 /// How much longer a box is than what is in it.
@@ -77,7 +76,7 @@ impl Lane {
         #[cfg(test)]
         super::ledger::note(&self.0, count);
         let (mut stream, authenticator) = self.start(count);
-        stream.apply_keystream(text);
+        stream.apply(text);
         tag(authenticator, &[], text)
     }
 
@@ -93,17 +92,17 @@ impl Lane {
         if !bool::from(tag(authenticator, head, text).ct_eq(expected)) {
             return Err(Forged);
         }
-        stream.apply_keystream(head);
-        stream.apply_keystream(text);
+        stream.apply(head);
+        stream.apply(text);
         Ok(())
     }
 
     /// The key stream for the text, and the authenticator, whose key is the beginning of the stream.
-    fn start(&self, count: [u8; 8]) -> (Salsa20, Poly1305) {
-        let mut stream = Salsa20::new(&(**self.0).into(), &count.into());
-        let mut key = poly1305::Key::default();
-        stream.apply_keystream(&mut key);
-        let authenticator = Poly1305::new(&key);
+    fn start(&self, count: [u8; 8]) -> (Stream, Authenticator) {
+        let mut stream = Stream::new(&self.0, count);
+        let mut key = [0; 32];
+        stream.apply(&mut key);
+        let authenticator = Authenticator::new(&key);
         key.zeroize();
         (stream, authenticator)
     }
@@ -116,27 +115,24 @@ fn derive(key: &[u8; 32], prefix: &[u8; 16]) -> Key {
 }
 
 /// The tag of `head` and `text` as one; the head is shorter than a block.
-fn tag(mut authenticator: Poly1305, head: &[u8], text: &[u8]) -> [u8; TAG] {
-    let mut rest = text;
-    if !head.is_empty() {
-        let mut block = [0; BLOCK_SIZE];
-        let wanted = BLOCK_SIZE.saturating_sub(head.len());
-        let (first, later) = text.split_at_checked(wanted).unwrap_or((text, &[]));
-        let joined = head.iter().chain(first);
-        block
-            .iter_mut()
-            .zip(joined)
-            .for_each(|(slot, byte)| *slot = *byte);
-        if first.len() < wanted {
-            let len = head.len().saturating_add(first.len());
-            return authenticator
-                .compute_unpadded(block.get(..len).unwrap_or_default())
-                .into();
-        }
-        authenticator.update(&[Block::from(block)]);
-        rest = later;
+fn tag(mut authenticator: Authenticator, head: &[u8], text: &[u8]) -> [u8; TAG] {
+    if head.is_empty() {
+        return authenticator.finish(text);
     }
-    authenticator.compute_unpadded(rest).into()
+    let mut block = [0; TAG];
+    let wanted = TAG.saturating_sub(head.len());
+    let (first, rest) = text.split_at_checked(wanted).unwrap_or((text, &[]));
+    let joined = head.iter().chain(first);
+    block
+        .iter_mut()
+        .zip(joined)
+        .for_each(|(slot, byte)| *slot = *byte);
+    if first.len() < wanted {
+        let len = head.len().saturating_add(first.len());
+        return authenticator.finish(block.get(..len).unwrap_or_default());
+    }
+    authenticator.update(&[block]);
+    authenticator.finish(rest)
 }
 
 fn halves(nonce: &[u8; NONCE]) -> ([u8; 16], [u8; 8]) {
@@ -158,12 +154,11 @@ mod tests {
     #[test]
     fn keys_are_wiped_where_they_lie_and_so_is_what_is_made_of_them() {
         let (shared, lane) = (SharedKey::from_bytes([7; 32]), Lane(Key::default()));
-        let (stream, _) = lane.start([0; 8]);
+        let (stream, authenticator) = lane.start([0; 8]);
         wiped::<Zeroizing<[u8; 32]>>(&shared.0);
         wiped::<Zeroizing<[u8; 32]>>(&lane.0);
         wiped(&stream);
-        // Its crate does not say so by the trait; but it has nothing else to do when it is dropped.
-        assert!(std::mem::needs_drop::<Poly1305>());
+        wiped(&authenticator);
         for size in [size_of::<SharedKey>(), size_of::<Lane>()] {
             assert_eq!(size, size_of::<usize>(), "or a move would copy it");
         }

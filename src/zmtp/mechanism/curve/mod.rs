@@ -23,6 +23,8 @@
 mod boxes;
 mod client;
 mod commands;
+mod poly;
+mod salsa;
 mod server;
 mod stages;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Buf;
 use zeroize::Zeroizing;
 
 use super::Forged;
@@ -204,22 +205,36 @@ impl Seal for Boxes {
     }
 
     fn open(&mut self, body: Cow<'_, [u8]>) -> Result<Opened, DisconnectReason> {
-        let (lead, boxed) = body.split_first_chunk::<LEAD>().ok_or(Forged)?;
-        let (flags, body) = if boxed.len() < recycle::SMALLEST {
+        let (flags, body) = if body.len() < recycle::SMALLEST {
+            let (lead, boxed) = body.split_first_chunk().ok_or(Forged)?;
             self.scratch.clear();
             self.scratch.extend_from_slice(boxed);
             let flags = self.traffic.open(lead, &mut self.scratch)?;
             (flags, Frame::copy_from_slice(&self.scratch))
         } else {
-            let mut buffer = recycle::take(boxed.len());
-            buffer.extend_from_slice(boxed);
-            let flags = self.traffic.open(lead, &mut buffer)?;
-            (flags, Frame::from_buffer(buffer))
+            let mut buffer = own(body);
+            let (lead, boxed) = buffer.split_first_chunk_mut().ok_or(Forged)?;
+            let flags = self.traffic.open(lead, boxed)?;
+            let mut body = recycle::into_body(buffer);
+            body.advance(LEAD);
+            (flags, Frame::from(body))
         };
         Ok(Opened {
             more: flags.more,
             command: flags.command,
             body,
         })
+    }
+}
+
+/// What came in pieces lies in a buffer already.
+fn own(body: Cow<'_, [u8]>) -> Vec<u8> {
+    match body {
+        Cow::Owned(buffer) => buffer,
+        Cow::Borrowed(bytes) => {
+            let mut buffer = recycle::take(bytes.len());
+            buffer.extend_from_slice(bytes);
+            buffer
+        }
     }
 }

@@ -1,11 +1,14 @@
-//! libzmq, through the `zmq` crate: as it is, and with batches of 64 KiB, which are an option that it calls a draft.
+//! libzmq, through the `zmq` crate: as it is, and with batches of 64 KiB, which are an option that it calls a draft. CURVE
+//! is that of another build.
+
+mod curve;
 
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 use std::process::ExitCode;
 
 use aqueduct_peers::executor::Threads;
-use aqueduct_peers::{HWM, Kind, Library, Outcome, Socket, Task, no_such_mode, program, run};
+use aqueduct_peers::{HWM, Kind, Library, Outcome, Pattern, Socket, Task, no_such_mode, program, run};
 use bytes::Bytes;
 
 /// Of drafts, which the bindings do not name.
@@ -14,6 +17,7 @@ const OUT_BATCH_SIZE: c_int = 102;
 
 fn main() -> ExitCode {
     program(|mode, task| match mode {
+        "blocking" if task.pattern == Pattern::Curve => run(&Threads, curve::Zmq::load, task),
         "blocking" => run(&Threads, || Ok(Zmq::new(None)), task),
         "batches" => run(&Threads, || Ok(Zmq::new(Some(64 * 1024))), task),
         _ => no_such_mode(mode),
