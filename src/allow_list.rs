@@ -1,6 +1,7 @@
 //! An authenticator that knows its users by their keys, which lie in a directory.
 
 use std::collections::HashMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -79,7 +80,7 @@ impl Authenticator for AllowList {
     fn authenticate(&self, request: AuthRequest) {
         let user = match request.credentials() {
             Credentials::Curve { public_key } => self.user(public_key).ok().flatten(),
-            Credentials::Plain { .. } => None,
+            Credentials::Null | Credentials::Plain { .. } => None,
         };
         request.answer(match user {
             Some(name) => Decision::Allow(User::new(name)),
@@ -112,16 +113,39 @@ fn modified(directory: &Path) -> io::Result<SystemTime> {
 }
 
 fn read_key(path: &Path) -> io::Result<PublicKey> {
-    let invalid =
-        |error: KeyError| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()));
-    if fs::metadata(path)?.len() > MAX_LEN {
-        return Err(invalid(KeyError));
+    let mut content = Vec::new();
+    let too_much = MAX_LEN.saturating_add(1);
+    fs::File::open(path)?.take(too_much).read_to_end(&mut content)?;
+    parse_key(&content)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display())))
+}
+
+/// Returns the key in the content of a file, of which there is nothing else.
+fn parse_key(content: &[u8]) -> Result<PublicKey, KeyError> {
+    let text = std::str::from_utf8(content).map_err(|_| KeyError)?;
+    if u64::try_from(content.len()).map_or(true, |len| len > MAX_LEN) {
+        return Err(KeyError);
     }
-    fs::read_to_string(path)?.trim().parse().map_err(invalid)
+    text.trim().parse()
+}
+
+/// Claim: a file with a key has its text, white space around it, and nothing else.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzzing(data: &[u8]) {
+    let Ok(key) = parse_key(data) else { return };
+    assert!(data.len() <= 256);
+    let text = key.to_string();
+    let around = String::from_utf8_lossy(data).replacen(&text, "", 1);
+    assert!(
+        around.chars().all(char::is_whitespace),
+        "{around:?} beside the key"
+    );
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn key(byte: u8) -> PublicKey {
@@ -153,6 +177,27 @@ mod tests {
         settle(home.path());
         assert!(list.user(&key(1)).is_err());
         assert!(AllowList::directory(home.path()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn only_white_space_may_be_beside_a_key(
+            bytes: [u8; 32], before in "[ \r\\n\\t\u{2003}x#]{0,2}", after in "[ \\r\\n\\tx\\x00]{0,2}",
+        ) {
+            let content = format!("{before}{}{after}", PublicKey::from_bytes(bytes));
+            let clean = before.trim().is_empty() && after.trim().is_empty();
+            prop_assert_eq!(parse_key(content.as_bytes()).is_ok(), clean);
+            fuzzing(content.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_or_no_text_has_no_key() {
+        let longest = format!("{}{}", key(1), " ".repeat(216));
+        assert!(parse_key(longest.as_bytes()).is_ok());
+        assert!(parse_key(format!("{longest} ").as_bytes()).is_err());
+        assert!(parse_key(&[longest.as_bytes(), b"\xff"].concat()).is_err());
+        assert!(parse_key(b"").is_err());
     }
 
     #[test]

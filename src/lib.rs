@@ -133,6 +133,7 @@ mod sync;
 mod transport;
 #[cfg(feature = "curve")]
 mod z85;
+mod zap;
 mod zmtp;
 
 #[cfg(feature = "curve")]
@@ -161,7 +162,7 @@ pub use socket::{
     PairReceiver, PairSender, Pollable, Poller, Proxy, ProxyCapture, ProxyControl, ProxyEnd, ProxyReport,
     ProxySocket, ProxyStats, Pub, Pull, Push, Ready, ReadyList, Registration, Rep, Reply, Req, Router,
     RouterReceiver, RouterSender, RunningProxy, Sub, TryReplyError, XPub, XPubReceiver, XPubSender, XSub,
-    XSubReceiver, XSubSender, proxy,
+    XSubReceiver, XSubSender, Zap, proxy,
 };
 #[cfg(feature = "futures")]
 pub use socket::{RecvStream, SendSink};
@@ -201,6 +202,17 @@ pub mod fuzzing {
     #[cfg(feature = "curve")]
     pub fn curve(data: &[u8]) {
         crate::zmtp::fuzzing::curve(data);
+    }
+
+    /// Beside the key in a file there is white space.
+    #[cfg(feature = "curve")]
+    pub fn allow_list(data: &[u8]) {
+        crate::allow_list::fuzzing(data);
+    }
+
+    /// An answer of a ZAP handler that counts is what one would write.
+    pub fn zap_reply(data: &[u8]) {
+        crate::zap::fuzzing(data);
     }
 
     /// Text that is read is what would be written.

@@ -1,5 +1,6 @@
 //! What a socket is built with, as values with their defaults; `socket::Builder` has the documented setters.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -117,6 +118,7 @@ pub(crate) struct LinkOptions {
     pub(crate) routing_id: RoutingId,
     pub(crate) properties: Vec<(String, Bytes)>,
     pub(crate) mechanism: Mechanism,
+    pub(crate) auth_domain: Arc<str>,
     #[cfg(feature = "curve")]
     pub(crate) nonce_gaps: bool,
     pub(crate) max_message_size: usize,
@@ -188,6 +190,7 @@ impl Default for LinkOptions {
             routing_id: RoutingId::default(),
             properties: Vec::new(),
             mechanism: Mechanism::default(),
+            auth_domain: Arc::default(),
             #[cfg(feature = "curve")]
             nonce_gaps: false,
             max_message_size: 256 * MIB,

@@ -5,12 +5,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{Endpoint, PropertyError};
+use crate::{Endpoint, PropertyError, RoutingId};
 #[cfg(feature = "curve")]
 use crate::{KeyPair, PublicKey};
 
 /// The longest name and the longest password of PLAIN: their lengths travel in one byte.
 const MAX_PLAIN: usize = 255;
+
+const NULL: &str = "NULL";
+const PLAIN: &str = "PLAIN";
+#[cfg(feature = "curve")]
+const CURVE: &str = "CURVE";
 
 /// The mechanism of a socket's connections, and this end's part in it. It is fixed when the socket is built: a connection
 /// speaks this one, or none.
@@ -19,6 +24,8 @@ pub(crate) enum Mechanism {
     /// No authentication and no encryption.
     #[default]
     Null,
+    /// The same on the wire, and this end asks its application about the peer.
+    NullServer(Arc<dyn Authenticator>),
     /// PLAIN, and this end shows who it is.
     PlainClient(Login),
     /// PLAIN, and this end asks who is there.
@@ -57,17 +64,17 @@ impl Mechanism {
     /// Returns the name that travels in the greeting; both ends must name the same.
     pub(crate) const fn name(&self) -> &'static str {
         match self {
-            Self::Null => "NULL",
-            Self::PlainClient(_) | Self::PlainServer(_) => "PLAIN",
+            Self::Null | Self::NullServer(_) => NULL,
+            Self::PlainClient(_) | Self::PlainServer(_) => PLAIN,
             #[cfg(feature = "curve")]
-            Self::CurveClient { .. } | Self::CurveServer { .. } => "CURVE",
+            Self::CurveClient { .. } | Self::CurveServer { .. } => CURVE,
         }
     }
 
     /// Returns who decides on peers, if this end asks them who they are.
     pub(crate) const fn authenticator(&self) -> Option<&Arc<dyn Authenticator>> {
         match self {
-            Self::PlainServer(authenticator) => Some(authenticator),
+            Self::NullServer(authenticator) | Self::PlainServer(authenticator) => Some(authenticator),
             #[cfg(feature = "curve")]
             Self::CurveServer { authenticator, .. } => Some(authenticator),
             Self::Null | Self::PlainClient(_) => None,
@@ -97,6 +104,8 @@ impl fmt::Debug for Login {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Credentials {
+    /// NULL: nothing. What there is to go by is the address.
+    Null,
     /// PLAIN: a name and a password, both of at most 255 bytes, which came over the wire as they are.
     Plain {
         /// The name.
@@ -113,6 +122,17 @@ pub enum Credentials {
 }
 
 impl Credentials {
+    /// Returns the name of the mechanism: `NULL`, `PLAIN` or `CURVE`.
+    #[must_use]
+    pub const fn mechanism(&self) -> &'static str {
+        match self {
+            Self::Null => NULL,
+            Self::Plain { .. } => PLAIN,
+            #[cfg(feature = "curve")]
+            Self::Curve { .. } => CURVE,
+        }
+    }
+
     /// Tells whether these are a name and password. The time that it takes tells nothing of how much of them is right.
     #[must_use]
     pub fn is_login(&self, username: impl AsRef<[u8]>, password: impl AsRef<[u8]>) -> bool {
@@ -121,6 +141,7 @@ impl Credentials {
                 username: shown,
                 password: secret,
             } => same(shown, username.as_ref()) & same(secret, password.as_ref()),
+            Self::Null => false,
             #[cfg(feature = "curve")]
             Self::Curve { .. } => false,
         }
@@ -137,6 +158,7 @@ impl fmt::Debug for Credentials {
     /// Shows no secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Null => f.write_str("Null"),
             Self::Plain { username, .. } => f
                 .debug_struct("Plain")
                 .field("username", username)
@@ -174,6 +196,11 @@ impl User {
 pub enum Denial {
     /// The authenticator has said no.
     Refused,
+    /// The authenticator has said: not now.
+    NotNow,
+    /// The authenticator could not decide, and why: what was wrong with the answer of a [`Zap`](crate::Zap) handler, above
+    /// all.
+    Failed(&'static str),
     /// The authenticator has panicked, has dropped the request, or had too many of them before it.
     Unanswered,
     /// The authenticator has not answered in time.
@@ -184,6 +211,8 @@ impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Refused => "the authenticator said no",
+            Self::NotNow => "the authenticator said not now",
+            Self::Failed(why) => return write!(f, "the authenticator could not decide: {why}"),
             Self::Unanswered => "the authenticator gave no answer",
             Self::TimedOut => "the authenticator took too long",
         })
@@ -194,6 +223,8 @@ impl fmt::Display for Denial {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Inquiry {
     pub(crate) credentials: Credentials,
+    /// The routing id that the peer announces; empty if it has none, or has not said so by now.
+    pub(crate) routing_id: RoutingId,
     /// What the peer says of itself; not all mechanisms let it say so before it is let in.
     pub(crate) properties: Vec<(String, Bytes)>,
 }
@@ -257,14 +288,18 @@ impl Authenticator for AllowAny {
 pub enum Decision {
     /// The peer is this user, and let in.
     Allow(User),
-    /// The peer is not let in, and told so.
+    /// The peer is not let in, and told so. It will not be back soon.
     Deny,
+    /// The peer is not let in now. It is told nothing, for whoever is told of a denial stays away for long, or for good;
+    /// the connection just ends, and the peer may try again.
+    DenyForNow,
 }
 
 /// A peer that wants to be let in. Dropped without an [answer](Self::answer), it is not.
 #[must_use = "a request that is dropped is denied"]
 pub struct AuthRequest {
     inquiry: Inquiry,
+    domain: Arc<str>,
     endpoint: Endpoint,
     address: String,
     reply: Option<Reply>,
@@ -274,9 +309,16 @@ pub struct AuthRequest {
 pub(crate) type Reply = Box<dyn FnOnce(Verdict) + Send>;
 
 impl AuthRequest {
-    pub(crate) fn new(inquiry: Inquiry, endpoint: Endpoint, address: String, reply: Reply) -> Self {
+    pub(crate) fn new(
+        inquiry: Inquiry,
+        domain: Arc<str>,
+        endpoint: Endpoint,
+        address: String,
+        reply: Reply,
+    ) -> Self {
         Self {
             inquiry,
+            domain,
             endpoint,
             address,
             reply: Some(reply),
@@ -287,6 +329,12 @@ impl AuthRequest {
     #[must_use]
     pub fn credentials(&self) -> &Credentials {
         &self.inquiry.credentials
+    }
+
+    /// Returns the domain of this socket, by its option [`auth_domain`](crate::Builder::auth_domain).
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        &self.domain
     }
 
     /// Returns the endpoint of this socket that the peer has come through.
@@ -301,7 +349,13 @@ impl AuthRequest {
         &self.address
     }
 
-    /// Returns what the peer has said of itself by now: in PLAIN, nothing.
+    /// Returns the routing id that the peer has announced by now: in NULL and PLAIN, none.
+    #[must_use]
+    pub fn routing_id(&self) -> &RoutingId {
+        &self.inquiry.routing_id
+    }
+
+    /// Returns what the peer has said of itself by now: in NULL and PLAIN, nothing.
     #[must_use]
     pub fn properties(&self) -> &[(String, Bytes)] {
         &self.inquiry.properties
@@ -312,7 +366,13 @@ impl AuthRequest {
         self.reply(match decision {
             Decision::Allow(user) => Ok(Arc::new(user)),
             Decision::Deny => Err(Denial::Refused),
+            Decision::DenyForNow => Err(Denial::NotNow),
         });
+    }
+
+    /// Does not let the peer in, for want of a decision.
+    pub(crate) fn fail(mut self, why: &'static str) {
+        self.reply(Err(Denial::Failed(why)));
     }
 
     fn reply(&mut self, verdict: Verdict) {

@@ -318,3 +318,55 @@ fn sockets_close_while_the_application_decides() {
     let late = thread::spawn(move || request.answer(Decision::Allow(User::default())));
     late.join().unwrap();
 }
+
+#[test]
+fn a_peer_without_a_mechanism_is_let_in_by_its_address_and_known() {
+    for transport in Transport::WIRED {
+        let (seen, requests) = mpsc::channel();
+        let pull = Pull::builder()
+            .auth_domain("yard")
+            .null_server(move |request: &AuthRequest| {
+                let (credentials, domain) = (request.credentials().clone(), request.domain().to_owned());
+                seen.send((credentials, domain, request.address().to_owned()))
+                    .unwrap();
+                Decision::Allow(User::new("a neighbour"))
+            })
+            .build();
+        let push = Push::new();
+        marry(&push, &pull, transport);
+        push.send("hello").unwrap();
+        let (message, peer) = pull.recv_with_peer().unwrap();
+        assert_eq!((message, peer.user_id()), ("hello".into(), Some("a neighbour")));
+        let address = peer.address.clone().unwrap();
+        assert_eq!(
+            requests.recv().unwrap(),
+            (Credentials::Null, "yard".to_owned(), address)
+        );
+    }
+}
+
+#[test]
+fn a_peer_that_is_denied_for_now_comes_back() {
+    let first = std::sync::atomic::AtomicBool::new(true);
+    let pull = Pull::builder()
+        .null_server(move |_: &AuthRequest| {
+            if first.swap(false, std::sync::atomic::Ordering::Relaxed) {
+                Decision::DenyForNow
+            } else {
+                Decision::Allow(User::default())
+            }
+        })
+        .build();
+    let push = Push::builder()
+        .reconnect_interval(Some(Duration::from_millis(1)))
+        .build();
+    let (at_server, at_client) = (pull.monitor(), push.monitor());
+    push.connect(pull.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+    push.send("a little later").unwrap();
+    assert_eq!(
+        await_outcome(&at_server),
+        Err(DisconnectReason::Denied(Denial::NotNow))
+    );
+    assert_eq!(await_outcome(&at_client), Err(DisconnectReason::PeerClosed));
+    assert_eq!(recv(&pull), "a little later");
+}

@@ -23,7 +23,7 @@ const VALUES: [&str; 10] = [
 const TOOLS: [&str; 7] = ["allowance", "pool", "rate", "recycle", "slab", "sync", "z85"];
 
 /// Which module may use which others, beside itself and the values.
-const MAY_USE: [(&str, &[&str]); 23] = [
+const MAY_USE: [(&str, &[&str]); 24] = [
     ("message", &["pool", "recycle"]),
     ("pool", &[]),
     ("allowance", &[]),
@@ -41,6 +41,7 @@ const MAY_USE: [(&str, &[&str]); 23] = [
     ("slab", &[]),
     ("sync", &[]),
     ("z85", &[]),
+    ("zap", &["zmtp"]),
     ("zmtp", &["recycle"]),
     ("pipe", &["allowance", "sync"]),
     ("pattern", &["pipe", "slab"]),
@@ -57,9 +58,9 @@ const MAY_USE: [(&str, &[&str]); 23] = [
 const TOP: [&str; 5] = ["allow_list", "bench_internals", "guide", "simulation", "socket"];
 
 /// What does without a clock, threads, `mio` or sockets of the system.
-const PURE: [&str; 14] = [
+const PURE: [&str; 15] = [
     "rate", "message", "queue", "endpoint", "options", "peer", "keys", "security", "stats", "monitor", "z85",
-    "zmtp", "pipe", "pattern",
+    "zap", "zmtp", "pipe", "pattern",
 ];
 
 const IMPURE: [&str; 7] = [

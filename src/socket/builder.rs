@@ -101,6 +101,31 @@ impl<S: Buildable> Builder<S> {
         self
     }
 
+    /// Has the authenticator decide on each peer before anything is said to it, by its address: the mechanism stays NULL,
+    /// which shows nothing and hides nothing. Default: whoever comes is let in.
+    ///
+    /// A peer that speaks another mechanism gets no message and sends none. Over inproc nobody is asked.
+    ///
+    /// ```
+    /// use aqueduct::{AuthRequest, Decision, Pull, User};
+    ///
+    /// let pull = Pull::builder()
+    ///     .null_server(|request: &AuthRequest| {
+    ///         if request.address().starts_with("10.") {
+    ///             Decision::Allow(User::new("somebody of ours"))
+    ///         } else {
+    ///             Decision::Deny
+    ///         }
+    ///     })
+    ///     .build();
+    /// # drop(pull);
+    /// ```
+    #[must_use]
+    pub fn null_server(mut self, authenticator: impl Authenticator + 'static) -> Self {
+        self.options.link.mechanism = Mechanism::NullServer(Arc::new(authenticator));
+        self
+    }
+
     /// Has each connection of this socket begin with PLAIN, as its client: the peer must ask for a name and a password,
     /// and is shown these. Default: no mechanism but NULL, which shows nothing.
     ///
@@ -178,6 +203,15 @@ impl<S: Buildable> Builder<S> {
     #[must_use]
     pub fn curve_nonce_gaps(mut self, yes: bool) -> Self {
         self.options.link.nonce_gaps = yes;
+        self
+    }
+
+    /// The domain that an authenticator is told with each request ([`AuthRequest::domain`](crate::AuthRequest::domain)), so
+    /// that one can serve several sockets and treat them differently; the domain of RFC 27. Default: empty. It never leaves
+    /// the process. Any text will do.
+    #[must_use]
+    pub fn auth_domain(mut self, name: &str) -> Self {
+        self.options.link.auth_domain = name.into();
         self
     }
 

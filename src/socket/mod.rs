@@ -36,6 +36,7 @@ mod waiting;
 mod watch;
 mod xpub;
 mod xsub;
+mod zap;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::core::pipe_limits;
@@ -62,3 +63,4 @@ pub use subscribe::Sub;
 pub use watch::{Interest, Pollable};
 pub use xpub::{XPub, XPubReceiver, XPubSender};
 pub use xsub::{XSub, XSubReceiver, XSubSender};
+pub use zap::Zap;

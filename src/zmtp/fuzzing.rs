@@ -177,6 +177,7 @@ pub(crate) fn connection(data: &[u8]) {
     let ours = numbers.socket_type();
     let choice = numbers.next();
     let config = match choice >> 6 {
+        1 => config_with(ours, null_server()),
         2 => config_with(ours, plain_server()),
         3 => config_with(ours, plain_client()),
         _ => config(ours),
@@ -191,6 +192,10 @@ pub(crate) fn connection(data: &[u8]) {
     let got = converse(&config, &prelude, bytes, &mut Numbers(numbers.0), base, false);
     assert_eq!(got, expected);
     converse(&config, &prelude, bytes, &mut numbers, base, true);
+}
+
+fn null_server() -> Mechanism {
+    Mechanism::NullServer(Arc::new(AllowAny))
 }
 
 fn plain_server() -> Mechanism {
@@ -273,7 +278,7 @@ fn prelude_to(ours: &Arc<Config>, minor: u8) -> Vec<u8> {
 /// takes it as well, since random bytes are always the same.
 pub(super) fn shake_hands(ours: &Arc<Config>, minor: u8) -> (Vec<u8>, Connection) {
     let mechanism = match ours.mechanism {
-        Mechanism::Null => Mechanism::Null,
+        Mechanism::Null | Mechanism::NullServer(_) => Mechanism::Null,
         Mechanism::PlainClient(_) => plain_server(),
         Mechanism::PlainServer(_) => plain_client(),
         #[cfg(feature = "curve")]

@@ -88,14 +88,16 @@ impl Denied {
     }
 
     /// The application will not have the peer, which is told so with a status code of RFC 27, as libzmq's peers expect.
+    /// One that may come back is told nothing: a peer of libzmq's never comes back after an ERROR.
     pub(super) fn by_application(denial: Denial) -> Self {
         let status = match denial {
-            Denial::Refused => "400",
-            Denial::Unanswered | Denial::TimedOut => "500",
+            Denial::NotNow => None,
+            Denial::Refused => Some("400"),
+            Denial::Failed(_) | Denial::Unanswered | Denial::TimedOut => Some("500"),
         };
         Self {
             reason: DisconnectReason::Denied(denial),
-            error: Some(status.into()),
+            error: status.map(Into::into),
         }
     }
 

@@ -13,7 +13,7 @@ pub(super) const HANDSHAKE_FRAME: usize = 16 * 1024;
 pub(super) const HANDSHAKE_READ: usize = 2 * 1024;
 
 /// How long the application may take to decide on a peer; RFC 27 leaves it open, and a peer waits no longer than this.
-pub(super) const DECISION_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const DECISION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a peer that was denied waits for the news, so that passwords are not tried at the speed of the network.
 pub(super) const DENIAL_PAUSE: Duration = Duration::from_millis(100);

@@ -41,5 +41,6 @@ mod tests;
 
 pub(crate) use connection::{Config, Connection, Event};
 pub(crate) use encoder::Batch;
-pub(crate) use limits::Room;
+pub(crate) use limits::{DECISION_TIMEOUT, Room};
+pub(crate) use mechanism::metadata::parse as parse_metadata;
 pub(crate) use properties::set_property;

@@ -418,7 +418,8 @@ impl Session {
             }
         };
         let endpoint = Endpoint::clone(self.origin.endpoint());
-        let request = AuthRequest::new(inquiry, endpoint, address, Box::new(reply));
+        let domain = Arc::clone(&self.config.options.auth_domain);
+        let request = AuthRequest::new(inquiry, domain, endpoint, address, Box::new(reply));
         let job = move || {
             // In a crowd, who has given up meanwhile should not hold up the others.
             if session.upgrade().is_some_and(|session| !session.is_ended()) {

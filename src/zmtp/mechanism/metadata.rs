@@ -46,6 +46,29 @@ pub(in crate::zmtp) fn judge_ready(
     }
 }
 
+/// Reads properties that are no peer's word of itself, each of another name.
+pub(crate) fn parse(encoded: &[u8]) -> Result<Vec<(String, Bytes)>, DisconnectReason> {
+    let mut all = Vec::new();
+    let mut tally = Tally::default();
+    for property in Properties::new(encoded) {
+        let (name, value) = property?;
+        tally.add(name, value)?;
+        if !insert(name, value, &mut all) {
+            return Err(DisconnectReason::Malformed("a property twice"));
+        }
+    }
+    Ok(all)
+}
+
+/// Adds a property, unless there is one of this name; returns whether there was none.
+fn insert(name: &str, value: &[u8], all: &mut Vec<(String, Bytes)>) -> bool {
+    let new = !all.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+    if new {
+        all.push((name.to_owned(), Bytes::copy_from_slice(value)));
+    }
+    new
+}
+
 /// Judges what the peer says of itself: it describes a peer that goes with us, or denies it.
 pub(super) fn judge(properties: Properties<'_>, config: &Config) -> Result<PeerInfo, Denied> {
     let mut collected = Collected::default();
@@ -56,17 +79,15 @@ pub(super) fn judge(properties: Properties<'_>, config: &Config) -> Result<PeerI
     collected.finish(config)
 }
 
-/// The properties so far.
+/// How much there is so far.
 #[derive(Default)]
-struct Collected {
-    socket_type: Option<Vec<u8>>,
-    routing_id: Option<RoutingId>,
-    others: Vec<(String, Bytes)>,
+struct Tally {
     count: usize,
     bytes: usize,
 }
 
-impl Collected {
+impl Tally {
+    /// Counts one more property.
     fn add(&mut self, name: &str, value: &[u8]) -> Result<(), DisconnectReason> {
         self.count = self.count.saturating_add(1);
         if self.count > limits::PROPERTIES {
@@ -84,6 +105,22 @@ impl Collected {
                 limits::PROPERTY_BYTES,
             ));
         }
+        Ok(())
+    }
+}
+
+/// The properties so far.
+#[derive(Default)]
+struct Collected {
+    socket_type: Option<Vec<u8>>,
+    routing_id: Option<RoutingId>,
+    others: Vec<(String, Bytes)>,
+    tally: Tally,
+}
+
+impl Collected {
+    fn add(&mut self, name: &str, value: &[u8]) -> Result<(), DisconnectReason> {
+        self.tally.add(name, value)?;
         if name.eq_ignore_ascii_case(SOCKET_TYPE) {
             if self.socket_type.replace(value.to_vec()).is_some() {
                 return Err(DisconnectReason::Malformed("Socket-Type twice"));
@@ -92,8 +129,9 @@ impl Collected {
             if self.routing_id.replace(routing_id(value)?).is_some() {
                 return Err(DisconnectReason::Malformed("Identity twice"));
             }
-        } else if !self.others.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)) {
-            self.others.push((name.to_owned(), Bytes::copy_from_slice(value)));
+        } else {
+            // Of those that come twice, the first counts.
+            insert(name, value, &mut self.others);
         }
         Ok(())
     }

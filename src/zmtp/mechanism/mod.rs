@@ -26,6 +26,7 @@ use crate::{DisconnectReason, Frame, PeerInfo};
 pub(super) fn begin(config: &Config) -> Result<Turn, Denied> {
     match &config.mechanism {
         Mechanism::Null => Ok(null::begin(config)),
+        Mechanism::NullServer(_) => Ok(null::begin_server()),
         Mechanism::PlainClient(login) => Ok(plain::begin_client(login)),
         Mechanism::PlainServer(_) => Ok(plain::begin_server()),
         #[cfg(feature = "curve")]

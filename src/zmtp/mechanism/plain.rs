@@ -12,11 +12,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Next, Pending, Stage, Turn, metadata};
-use crate::DisconnectReason;
 use crate::security::{Credentials, Denial, Inquiry, Login, User};
 use crate::zmtp::command::{Command, HELLO, INITIATE, Properties, WELCOME, put_counted, split_counted};
 use crate::zmtp::connection::Config;
 use crate::zmtp::handshake::Denied;
+use crate::{DisconnectReason, RoutingId};
 
 /// The client opens.
 pub(super) fn begin_client(login: &Login) -> Turn {
@@ -84,6 +84,7 @@ impl Stage for AwaitHello {
                 username: Bytes::copy_from_slice(username),
                 password: Bytes::copy_from_slice(password),
             },
+            routing_id: RoutingId::default(),
             properties: Vec::new(),
         };
         Ok(Turn {

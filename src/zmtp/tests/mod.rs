@@ -4,6 +4,7 @@ mod bad_input;
 #[cfg(feature = "curve")]
 mod curve;
 mod encoding;
+mod null;
 mod plain;
 mod sealing;
 mod talking;

@@ -95,7 +95,6 @@ fn asking(now: Instant) -> End {
     let Some(Event::Asked(inquiry)) = end.connection.poll_event() else {
         panic!("the application is not asked")
     };
-    #[allow(irrefutable_let_patterns, reason = "not so with CURVE")]
     let Credentials::Plain { username, password } = &inquiry.credentials else {
         panic!("not a login")
     };
@@ -118,7 +117,12 @@ fn nothing_is_heard_until_the_verdict() {
 
 #[test]
 fn a_denied_peer_hears_of_it_after_a_pause_and_gets_no_further() {
-    for (denial, status) in [(Denial::Refused, b"400"), (Denial::Unanswered, b"500")] {
+    for (denial, told) in [
+        (Denial::Refused, Some(b"400")),
+        (Denial::Unanswered, Some(b"500")),
+        (Denial::Failed("on purpose"), Some(b"500")),
+        (Denial::NotNow, None),
+    ] {
         let now = Instant::now();
         let mut end = asking(now);
         end.connection.handle_verdict(Err(denial), now).unwrap();
@@ -135,7 +139,8 @@ fn a_denied_peer_hears_of_it_after_a_pause_and_gets_no_further() {
             end.connection.handle_timeout(later),
             Err(DisconnectReason::Denied(denial))
         );
-        assert_eq!(end.transmit(), command(Command::Error(status)));
+        let error = told.map(|status| command(Command::Error(status)));
+        assert_eq!(end.transmit(), error.unwrap_or_default());
         assert_eq!(
             end.feed(&initiate(), later),
             Err(DisconnectReason::Denied(denial))

@@ -48,7 +48,17 @@ impl Classic {
     /// Makes a socket that asks its peers for a name and a password, with a [`Guard`] who decides.
     #[must_use]
     pub fn guarded(kind: SocketType) -> Self {
-        let mut classic = Self::with(kind, |socket| socket.set_plain_server(true));
+        Self::guarded_with(kind, |socket| socket.set_plain_server(true))
+    }
+
+    /// Makes a socket without a mechanism, whose [`Guard`] has this status for everybody.
+    #[must_use]
+    pub fn guarded_by_address(kind: SocketType, status: &str) -> Self {
+        Self::guarded_with(kind, |socket| socket.set_zap_domain(status))
+    }
+
+    fn guarded_with(kind: SocketType, configure: impl FnOnce(&Socket) -> zmq::Result<()>) -> Self {
+        let mut classic = Self::with(kind, configure);
         classic.guard = Some(Guard::of(&classic.context));
         classic
     }

@@ -1,7 +1,7 @@
 """A socket of libzmq with CURVE, driven line by line: python3 foreign.py TYPE ROLE SECRET PUBLIC SERVER.
 
 The role is `client` or `server`; SERVER is the key that a client looks for, or what a server's authenticator lets in:
-`-` is no authenticator, anything else the one key. Frames are in hexadecimal, joined by commas.
+`-` is no authenticator, three digits are what a handler says of everybody, anything else is the one key. Frames are in hexadecimal, joined by commas.
 """
 import queue
 import sys
@@ -9,6 +9,7 @@ import threading
 
 import zmq
 import zmq.auth.thread
+import zmq.utils.monitor
 
 LONG = 30_000
 
@@ -23,6 +24,37 @@ class OneKey:
         return key == self.key
 
 
+class Handler:
+    """Answers all questions with one status."""
+
+    def __init__(self, context, status):
+        self.status = status.encode()
+        self.over = threading.Event()
+        self.socket = context.socket(zmq.REP)
+        self.socket.linger = 0
+        self.socket.bind("inproc://zeromq.zap.01")
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while not self.over.is_set():
+            if self.socket.poll(10):
+                version, number = self.socket.recv_multipart()[:2]
+                self.socket.send_multipart([version, number, self.status, b"a text", b"", b""])
+        self.socket.close()
+
+    def stop(self):
+        self.over.set()
+        self.thread.join()
+
+
+FAILURES = {
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "AUTH",
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "PROTOCOL",
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "NO_DETAIL",
+}
+
+
 def main(kind, role, secret, public, server):
     context = zmq.Context()
     authenticator = None
@@ -34,10 +66,13 @@ def main(kind, role, secret, public, server):
         socket.curve_publickey, socket.curve_serverkey = public.encode(), server.encode()
     else:
         socket.curve_server = True
-        if server != "-":
+        if server.isdigit():
+            authenticator = Handler(context, server)
+        elif server != "-":
             authenticator = zmq.auth.thread.ThreadAuthenticator(context)
             authenticator.start()
             authenticator.configure_curve_callback("test", OneKey(server))
+        if authenticator is not None:
             socket.zap_domain = b"test"
     for line in orders(socket):
         verb, _, rest = line.strip().partition(" ")
@@ -48,6 +83,12 @@ def main(kind, role, secret, public, server):
             socket.connect(rest)
         elif verb == "beat":
             socket.heartbeat_ivl, socket.heartbeat_timeout, socket.heartbeat_ttl = int(rest), LONG, LONG
+        elif verb == "watch":
+            monitor = socket.get_monitor_socket(sum(FAILURES))
+            monitor.rcvtimeo = LONG
+        elif verb == "failure":
+            event = zmq.utils.monitor.recv_monitor_message(monitor)
+            say("failed", FAILURES[event["event"]], event["value"])
         elif verb == "subscribe":
             socket.subscribe(bytes.fromhex(rest))
         elif verb == "send":

@@ -21,6 +21,8 @@ pub enum Role {
     Server,
     /// It lets in the owner of this key.
     ServerFor(PublicKey),
+    /// Its ZAP handler has this status for everybody.
+    ServerSaying(&'static str),
 }
 
 /// A socket in another process. It ends when this is dropped.
@@ -49,6 +51,7 @@ impl Foreign {
             Role::Client(server) => ("client", server.to_string()),
             Role::Server => ("server", "-".to_owned()),
             Role::ServerFor(client) => ("server", client.to_string()),
+            Role::ServerSaying(status) => ("server", status.to_owned()),
         };
         let public = keys.public().to_string();
         let mut child = keys
@@ -83,6 +86,18 @@ impl Foreign {
     /// Has connections to come ask for a sign of life every so many milliseconds.
     pub fn beat(&self, milliseconds: u32) {
         self.tell(&format!("beat {milliseconds}"));
+    }
+
+    /// Takes note of handshakes that fail from now on.
+    pub fn watch(&self) {
+        self.tell("watch");
+    }
+
+    /// Waits for a handshake that fails, and returns the end of the event's name, and its value.
+    #[must_use]
+    pub fn failure(&self) -> String {
+        self.tell("failure");
+        self.answer("failed")
     }
 
     /// Subscribes to a topic.

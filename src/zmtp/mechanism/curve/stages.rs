@@ -144,6 +144,7 @@ impl Stage for AwaitInitiate {
             credentials: Credentials::Curve {
                 public_key: state.key(),
             },
+            routing_id: peer.routing_id.clone(),
             properties: peer.properties.clone(),
         };
         let server = self.server;
