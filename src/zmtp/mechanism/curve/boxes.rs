@@ -152,7 +152,7 @@ mod tests {
     fn wiped<T: ZeroizeOnDrop>(_: &T) {}
 
     #[test]
-    fn keys_are_wiped_where_they_lie_and_so_is_what_is_made_of_them() {
+    fn keys_are_wiped_where_they_lie_and_so_are_streams_made_of_them() {
         let (shared, lane) = (SharedKey::from_bytes([7; 32]), Lane(Key::default()));
         let (stream, authenticator) = lane.start([0; 8]);
         wiped::<Zeroizing<[u8; 32]>>(&shared.0);
