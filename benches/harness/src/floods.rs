@@ -3,12 +3,16 @@
 //! The honest pair is a DEALER and a ROUTER of this process; the strangers are another one. Each flood is measured between
 //! two quiet spells of the same pair, so that a ratio is of figures that were taken next to each other.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aqueduct::{Context, Dealer, Message, Pub, Pull, RecvError, Router, SocketStats};
+use aqueduct::{
+    AllowAny, Builder, Context, Dealer, KeyPair, Message, Pub, PublicKey, Pull, RecvError, Router,
+    SocketStats,
+};
 
 use crate::child::{Child, wait_for_parent};
 use crate::idle::{allow_files, resident};
@@ -29,40 +33,95 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const PACE: Duration = Duration::from_millis(1);
 const DRIP: Duration = Duration::from_secs(1);
 
+/// How often those who say HELLO come, and how many of them stay: more than a server keeps.
+const HELLO_TICK: Duration = Duration::from_millis(10);
+const HELLOS_AT_ONCE: usize = 2000;
+
 pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     let silent: u32 = arguments.option("--silent", 10_000)?;
     let dripping: u32 = arguments.option("--dripping", 1000)?;
+    let hellos: u32 = arguments.option("--hellos", 500)?;
     let topics: u32 = arguments.option("--topics", 1_000_000)?;
     let seconds: u64 = arguments.option("--seconds", 20)?;
     arguments.finish(crate::USAGE)?;
     allow_files(u64::from(silent.max(dripping)))?;
     heap::start_counting();
-    println!("{}", memory_of_silence(silent)?);
+    println!("{}", memory_of("silent peers", silent, Pull::builder(), "")?);
     let time = Duration::from_secs(seconds);
-    let honest = Honest::start()?;
+    let honest = Honest::start(Router::builder(), Dealer::builder())?;
     for (name, count) in [("silent", silent), ("dripping", dripping), ("churn", 0)] {
-        println!("{}", honest.beside(name, count, time)?);
+        let what = format!("{name} {}", thousands(f64::from(count)));
+        println!("{}", honest.beside(&what, &[name, &count.to_string()], time)?);
     }
+    curve(hellos, silent, time)?;
     println!("{}", subscriptions(topics)?);
     Ok(())
 }
 
+/// HELLOs from strangers to a server with CURVE, beside a pair that speaks it, too: right ones, which take an answer, and
+/// ones that are wrong in the last bit of their box.
+fn curve(rate: u32, count: u32, time: Duration) -> Outcome<()> {
+    let memory_keys = KeyPair::generate()?;
+    let [right, _] = recorded_hellos(memory_keys.public())?;
+    let pull = Pull::builder().curve_server(memory_keys, AllowAny);
+    println!(
+        "{}",
+        memory_of("peers that have said HELLO", count, pull, &right)?
+    );
+    let keys = KeyPair::generate()?;
+    let server = keys.public();
+    let recorded = recorded_hellos(server)?;
+    let router = Router::builder().curve_server(keys, AllowAny);
+    let dealer = Dealer::builder().curve_client(server, KeyPair::generate()?);
+    let honest = Honest::start(router, dealer)?;
+    for (name, hello) in ["right", "false"].into_iter().zip(recorded) {
+        let what = format!("{rate} {name} HELLOs a second");
+        let words = ["hellos", &rate.to_string(), &hello];
+        println!("{}", honest.beside(&what, &words, time)?);
+    }
+    Ok(())
+}
+
+/// What a client says to the owner of this key up to the end of its HELLO, in hexadecimal; and the same with a false box.
+/// Whoever has heard it can say it again, and the server has to answer.
+fn recorded_hellos(server: PublicKey) -> Outcome<[String; 2]> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let dealer = Dealer::builder()
+        .curve_client(server, KeyPair::generate()?)
+        .build();
+    dealer.connect(format!("tcp://{}", listener.local_addr()?))?;
+    let (mut stream, _) = listener.accept()?;
+    let mut said = vec![0; 64];
+    stream.read_exact(&mut said)?;
+    // The greetings of both ends are the same.
+    stream.write_all(&said)?;
+    let mut hello = [0; 202];
+    stream.read_exact(&mut hello)?;
+    said.extend_from_slice(&hello);
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let right = hex(&said);
+    if let Some(last) = said.last_mut() {
+        *last ^= 1;
+    }
+    Ok([right, hex(&said)])
+}
+
 /// All at once and at their own pace: what each takes while it is there, and that none is there after its time.
-fn memory_of_silence(count: u32) -> Outcome<String> {
-    let pull = Pull::builder()
+fn memory_of(what: &str, count: u32, pull: Builder<Pull>, said: &str) -> Outcome<String> {
+    let pull = pull
         .max_handshakes(usize::try_from(count)?)
         .handshake_rate(None)
         .build();
     let endpoint = pull.bind("tcp://127.0.0.1:0")?.to_string();
     let before = heap::live();
     let start = Instant::now();
-    let strangers = Child::start(&["silent", &count.to_string(), &endpoint])?;
+    let strangers = Child::start(&["silent", &count.to_string(), &endpoint, said])?;
     let mut most = before;
     let mut step = |until: &dyn Fn() -> Outcome<bool>| -> Outcome<()> {
         while !until()? {
             most = most.max(heap::live());
             if start.elapsed() > PATIENCE {
-                return Err("the silent peers are still there".into());
+                return Err(format!("the {what} are still there").into());
             }
             thread::sleep(PACE);
         }
@@ -74,7 +133,7 @@ fn memory_of_silence(count: u32) -> Outcome<String> {
     drop(strangers);
     let each = |heap: i64| (heap - before) as f64 / f64::from(count);
     let text = format!(
-        "{} silent peers at once: {} bytes of heap each; all were shed after {:.1} s, and {} bytes each remained.",
+        "{} {what} at once: {} bytes of heap each; all were shed after {:.1} s, and {} bytes each remained.",
         thousands(f64::from(count)),
         thousands(each(most)),
         time.as_secs_f64(),
@@ -99,10 +158,10 @@ struct Honest {
 }
 
 impl Honest {
-    fn start() -> Outcome<Self> {
+    fn start(router: Builder<Router>, dealer: Builder<Dealer>) -> Outcome<Self> {
         // A context of its own each, so that they have a loop each, as two processes would.
-        let router = Router::builder().context(&Context::new(1)).build();
-        let dealer = Dealer::builder().context(&Context::new(1)).build();
+        let router = router.context(&Context::new(1)).build();
+        let dealer = dealer.context(&Context::new(1)).build();
         let endpoint = router.bind("tcp://127.0.0.1:0")?.to_string();
         dealer.connect(&endpoint)?;
         let answering = router.clone();
@@ -141,25 +200,32 @@ impl Honest {
         Ok([at(50), at(99)])
     }
 
-    /// Asks before, during and after a flood.
-    fn beside(&self, name: &str, count: u32, time: Duration) -> Outcome<String> {
+    /// Asks before, during and after a flood of strangers, whose process has these words and our endpoint on its command
+    /// line: after the second word.
+    fn beside(&self, what: &str, words: &[&str], time: Duration) -> Outcome<String> {
+        let (name, count) = (words.first().ok_or("no name")?, words.get(1).ok_or("no number")?);
+        let quiet_cpu = cpu_time();
         let before = self.ask(time / 2)?;
+        let quiet_cpu = cpu_time().saturating_sub(quiet_cpu) * 2;
         let ended_before = ended(&self.router.stats());
-        let strangers = Child::start(&[name, &count.to_string(), &self.endpoint])?;
+        let more = words.get(2..).unwrap_or_default();
+        let strangers = Child::start(&[&[*name, *count, &self.endpoint], more].concat())?;
+        let cpu = cpu_time();
         // By the middle of it, tables have the size that they need.
         let first = self.ask(time / 2)?;
         let memory = resident()?;
         let second = self.ask(time / 2)?;
         let slope = (resident()? - memory) as f64 / (time / 2).as_secs_f64() * 3600.0 / 1e6;
+        let cpu = cpu_time().saturating_sub(cpu).saturating_sub(quiet_cpu);
         let ended = ended(&self.router.stats()) - ended_before;
         drop(strangers);
         let after = self.ask(time / 2)?;
         let ratio = |at: usize| (first[at] + second[at]) / (before[at] + after[at]);
         Ok(format!(
-            "{name} {}: {} connections ended; honest round trips p50 {:.2}×, p99 {:.2}× of the quiet ones ({} and {} ns); \
-             resident memory grows by {:.0} MB/h.",
-            thousands(f64::from(count)),
+            "{what}: {} connections ended, for {:.1} % of a processor; honest round trips p50 {:.2}×, p99 {:.2}× of \
+             the quiet ones ({} and {} ns); resident memory grows by {:.0} MB/h.",
             thousands(ended as f64),
+            cpu.as_secs_f64() / time.as_secs_f64() * 100.0,
             ratio(0),
             ratio(1),
             thousands(f64::midpoint(before[0], after[0])),
@@ -167,6 +233,12 @@ impl Honest {
             slope,
         ))
     }
+}
+
+/// The time that this process has had a processor for.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// One subscriber with more topics than it may have.
@@ -210,12 +282,24 @@ fn target(arguments: &mut Arguments) -> Outcome<(u32, SocketAddr)> {
     Ok((count, address))
 }
 
-/// Connects, and says nothing.
+/// The bytes that are given in hexadecimal.
+fn bytes(arguments: &mut Arguments) -> Outcome<Vec<u8>> {
+    let hex = arguments.word().unwrap_or_default();
+    let byte = |at| u8::from_str_radix(hex.get(at..at + 2).unwrap_or_default(), 16);
+    Ok((0..hex.len()).step_by(2).map(byte).collect::<Result<_, _>>()?)
+}
+
+/// Connects, says what it was given, if anything, and nothing more.
 pub(crate) fn silent(mut arguments: Arguments) -> Outcome<()> {
     let (count, address) = target(&mut arguments)?;
+    let said = bytes(&mut arguments)?;
     allow_files(u64::from(count))?;
-    let streams = (0..count).map(|_| TcpStream::connect(address));
-    let streams = streams.collect::<Result<Vec<_>, _>>()?;
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(address)?;
+        stream.write_all(&said)?;
+        streams.push(stream);
+    }
     wait_for_parent()?;
     drop(streams);
     Ok(())
@@ -248,6 +332,30 @@ pub(crate) fn churn(mut arguments: Arguments) -> Outcome<()> {
     loop {
         // It may be turned away in the middle, and comes again.
         let _ = zmtp::connect(address, "DEALER");
+    }
+}
+
+/// Connects so many times a second, and says what was recorded of a client up to its HELLO; waits for no answer.
+pub(crate) fn hellos(mut arguments: Arguments) -> Outcome<()> {
+    let (rate, address) = target(&mut arguments)?;
+    let said = bytes(&mut arguments)?;
+    allow_files(HELLOS_AT_ONCE as u64)?;
+    let mut streams = VecDeque::new();
+    let start = Instant::now();
+    let mut came = 0_u64;
+    loop {
+        let due = (start.elapsed().as_secs_f64() * f64::from(rate)) as u64;
+        while came < due {
+            let mut stream = TcpStream::connect(address)?;
+            // It may be hung up on already.
+            let _ = stream.write_all(&said);
+            streams.push_back(stream);
+            if streams.len() > HELLOS_AT_ONCE {
+                streams.pop_front();
+            }
+            came += 1;
+        }
+        thread::sleep(HELLO_TICK);
     }
 }
 

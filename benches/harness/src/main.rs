@@ -8,7 +8,8 @@
 //! cargo run --release -p aqueduct-harness -- crowd [--subscribers 1000] [--dealers 5000] [--rounds 5] [--write]
 //! cargo run --release -p aqueduct-harness --features libzmq -- topics [--count 1000000] [--rounds 5] [--write]
 //! cargo run --release -p aqueduct-harness -- syscalls [--check]
-//! cargo run --release -p aqueduct-harness -- floods [--silent 10000] [--dripping 1000] [--topics 1000000] [--seconds 20]
+//! cargo run --release -p aqueduct-harness -- floods [--silent 10000] [--dripping 1000] [--hellos 500]
+//!          [--topics 1000000] [--seconds 20]
 //! ```
 //!
 //! Both sides of a connection are processes of their own: this program starts itself again for each of them.
@@ -48,7 +49,7 @@ const USAGE: &str =
        aqueduct-harness crowd [--subscribers N] [--dealers N] [--rounds N] [--write]
        aqueduct-harness topics [--count N] [--rounds N] [--write]
        aqueduct-harness syscalls [--check]
-       aqueduct-harness floods [--silent N] [--dripping N] [--topics N] [--seconds S]";
+       aqueduct-harness floods [--silent N] [--dripping N] [--hellos N] [--topics N] [--seconds S]";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::new(std::env::args().skip(1));

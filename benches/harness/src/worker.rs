@@ -25,6 +25,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
         "silent" => return floods::silent(arguments),
         "dripping" => return floods::dripping(arguments),
         "churn" => return floods::churn(arguments),
+        "hellos" => return floods::hellos(arguments),
         "many-topics" => return floods::topics(arguments),
         "fair" => return fair::clients(arguments),
         "publisher" => return crowd::publisher(arguments),
