@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use aqueduct::{Dealer, Router};
 use aqueduct_bench_shared::arguments::Arguments;
 use aqueduct_bench_shared::figures::{self, Spread};
 use aqueduct_bench_shared::zmtp;
@@ -89,7 +90,7 @@ impl Part {
         drop((player, streaming.pull));
         let throughput = Spread::of(ratios.drain(1..)).ok_or("no rounds")?;
 
-        let asking = Asking::start()?;
+        let asking = Asking::start(Router::builder(), Dealer::builder())?;
         let mut player = self.player("DEALER", &asking.endpoint)?;
         let (mut quiet, mut hostile) = (Vec::new(), Vec::new());
         asking.ask(self.spell, &mut Vec::new())?;

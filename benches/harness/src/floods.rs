@@ -3,12 +3,13 @@
 //! The honest pair is a DEALER and a ROUTER of this process; the strangers are another one. Each flood is measured between
 //! two quiet spells of the same pair, so that a ratio is of figures that were taken next to each other.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aqueduct::{Pub, Pull};
+use aqueduct::{AllowAny, Builder, Dealer, KeyPair, Pub, PublicKey, Pull, Router};
 
 use crate::child::{Child, end_with_parent, wait_for_parent};
 use crate::honest::{Asking, answering, ended};
@@ -30,9 +31,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const PACE: Duration = Duration::from_millis(1);
 const DRIP: Duration = Duration::from_secs(1);
 
+/// How often those who say HELLO come, and how many of them stay: more than a server keeps.
+const HELLO_TICK: Duration = Duration::from_millis(10);
+const HELLOS_AT_ONCE: usize = 2000;
+
 pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     let silent: u32 = arguments.option("--silent", 10_000)?;
     let dripping: u32 = arguments.option("--dripping", 1000)?;
+    let hellos: u32 = arguments.option("--hellos", 500)?;
     let topics: u32 = arguments.option("--topics", 1_000_000)?;
     let seconds: u64 = arguments.option("--seconds", 20)?;
     let only: String = arguments.option("--only", String::new())?;
@@ -40,10 +46,10 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     allow_files(u64::from(silent.max(dripping)))?;
     heap::start_counting();
     if "memory".contains(&only) {
-        println!("{}", memory_of_silence(silent)?);
+        println!("{}", memory_of("silent peers", silent, Pull::builder(), "")?);
     }
     let time = Duration::from_secs(seconds);
-    let honest = Asking::start()?;
+    let honest = Asking::start(Router::builder(), Dealer::builder())?;
     let other = Child::start(&["elsewhere"])?;
     let (here, elsewhere) = (&*honest.endpoint, &*other.line(PATIENCE)?);
     for (name, role, count, endpoint) in [
@@ -58,10 +64,14 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
             role,
             count,
             endpoint,
+            said: "",
         };
         if name.contains(&only) {
             println!("{}", flood.beside(&honest, time)?);
         }
+    }
+    if "hellos".contains(&only) {
+        curve(hellos, silent, time)?;
     }
     if "topics".contains(&only) {
         println!("{}", subscriptions(topics)?);
@@ -69,22 +79,75 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
     Ok(())
 }
 
+/// HELLOs from strangers to a server with CURVE, beside a pair that speaks it, too: right ones, which take an answer, and
+/// ones that are wrong in the last bit of their box.
+fn curve(rate: u32, count: u32, time: Duration) -> Outcome<()> {
+    let memory_keys = KeyPair::generate()?;
+    let [right, _] = recorded_hellos(memory_keys.public())?;
+    let pull = Pull::builder().curve_server(memory_keys, AllowAny);
+    println!(
+        "{}",
+        memory_of("peers that have said HELLO", count, pull, &right)?
+    );
+    let keys = KeyPair::generate()?;
+    let server = keys.public();
+    let recorded = recorded_hellos(server)?;
+    let router = Router::builder().curve_server(keys, AllowAny);
+    let dealer = Dealer::builder().curve_client(server, KeyPair::generate()?);
+    let honest = Asking::start(router, dealer)?;
+    for (name, said) in ["right HELLOs a second,", "false HELLOs a second,"].into_iter().zip(&recorded) {
+        let flood = Flood {
+            name,
+            role: "hellos",
+            count: rate,
+            endpoint: &honest.endpoint,
+            said,
+        };
+        println!("{}", flood.beside(&honest, time)?);
+    }
+    Ok(())
+}
+
+/// What a client says to the owner of this key up to the end of its HELLO, in hexadecimal; and the same with a false box.
+/// Whoever has heard it can say it again, and the server has to answer.
+fn recorded_hellos(server: PublicKey) -> Outcome<[String; 2]> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let dealer = Dealer::builder()
+        .curve_client(server, KeyPair::generate()?)
+        .build();
+    dealer.connect(format!("tcp://{}", listener.local_addr()?))?;
+    let (mut stream, _) = listener.accept()?;
+    let mut said = vec![0; 64];
+    stream.read_exact(&mut said)?;
+    // The greetings of both ends are the same.
+    stream.write_all(&said)?;
+    let mut hello = [0; 202];
+    stream.read_exact(&mut hello)?;
+    said.extend_from_slice(&hello);
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let right = hex(&said);
+    if let Some(last) = said.last_mut() {
+        *last ^= 1;
+    }
+    Ok([right, hex(&said)])
+}
+
 /// All at once and at their own pace: what each takes while it is there, and that none is there after its time.
-fn memory_of_silence(count: u32) -> Outcome<String> {
-    let pull = Pull::builder()
+fn memory_of(what: &str, count: u32, pull: Builder<Pull>, said: &str) -> Outcome<String> {
+    let pull = pull
         .max_handshakes(usize::try_from(count)?)
         .handshake_rate(None)
         .build();
     let endpoint = pull.bind("tcp://127.0.0.1:0")?.to_string();
     let before = heap::live();
     let start = Instant::now();
-    let strangers = Child::start(&["silent", &count.to_string(), &endpoint])?;
+    let strangers = Child::start(&["silent", &count.to_string(), &endpoint, said])?;
     let mut most = before;
     let mut step = |until: &dyn Fn() -> Outcome<bool>| -> Outcome<()> {
         while !until()? {
             most = most.max(heap::live());
             if start.elapsed() > PATIENCE {
-                return Err("the silent peers are still there".into());
+                return Err(format!("the {what} are still there").into());
             }
             thread::sleep(PACE);
         }
@@ -96,7 +159,7 @@ fn memory_of_silence(count: u32) -> Outcome<String> {
     drop(strangers);
     let each = |heap: i64| (heap - before) as f64 / f64::from(count);
     let text = format!(
-        "{} silent peers at once: {} bytes of heap each; all were shed after {:.1} s, and {} bytes each remained.",
+        "{} {what} at once: {} bytes of heap each; all were shed after {:.1} s, and {} bytes each remained.",
         thousands(f64::from(count)),
         thousands(each(most)),
         time.as_secs_f64(),
@@ -115,6 +178,8 @@ struct Flood<'a> {
     role: &'static str,
     count: u32,
     endpoint: &'a str,
+    /// What each of them says, in hexadecimal.
+    said: &'a str,
 }
 
 impl Flood<'_> {
@@ -122,13 +187,17 @@ impl Flood<'_> {
     fn beside(&self, honest: &Asking, time: Duration) -> Outcome<String> {
         let Self { name, count, .. } = *self;
         let (mut quiet, mut flooded) = (room_for(time), room_for(time));
+        let quiet_cpu = cpu_time();
         honest.ask(time / 2, &mut quiet)?;
+        let quiet_cpu = cpu_time().saturating_sub(quiet_cpu) * 2;
         let ended_before = ended(&honest.router.stats());
-        let strangers = Child::start(&[self.role, &count.to_string(), self.endpoint])?;
+        let strangers = Child::start(&[self.role, &count.to_string(), self.endpoint, self.said])?;
+        let cpu = cpu_time();
         // By the middle of it, tables have the size that they need.
         honest.ask(time / 2, &mut flooded)?;
         let (memory, heap) = (resident()?, heap::live());
         honest.ask(time / 2, &mut flooded)?;
+        let cpu = cpu_time().saturating_sub(cpu).saturating_sub(quiet_cpu);
         let hour = 3600.0 / (time / 2).as_secs_f64() / 1e6;
         let slope = [resident()? - memory, heap::live() - heap].map(|growth| growth as f64 * hour);
         let ended = ended(&honest.router.stats()) - ended_before;
@@ -137,10 +206,11 @@ impl Flood<'_> {
         let mut trips = |share| [&mut flooded, &mut quiet].map(|trips| figures::percentile(trips, share));
         let [[p50, quiet50], [p99, quiet99]] = [50, 99].map(&mut trips);
         Ok(format!(
-            "{name} {}: {} connections ended; honest round trips p50 {:.2}×, p99 {:.2}× of the quiet ones ({} and {} ns); \
-             by the hour, resident memory grows by {:.1} MB, the heap by {:.1}.",
+            "{name} {}: {} connections ended, for {:.1} % of a processor; honest round trips p50 {:.2}×, p99 {:.2}× of the \
+             quiet ones ({} and {} ns); by the hour, resident memory grows by {:.1} MB, the heap by {:.1}.",
             thousands(f64::from(count)),
             thousands(ended as f64),
+            cpu.as_secs_f64() / time.as_secs_f64() * 100.0,
             p50 / quiet50,
             p99 / quiet99,
             thousands(quiet50),
@@ -156,6 +226,12 @@ fn room_for(time: Duration) -> Vec<f64> {
     let mut room = vec![1.0; usize::try_from(time.as_millis()).unwrap_or(0)];
     room.clear();
     room
+}
+
+/// The time that this process has had a processor for.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// One subscriber with more topics than it may have.
@@ -199,12 +275,24 @@ fn target(arguments: &mut Arguments) -> Outcome<(u32, SocketAddr)> {
     Ok((count, address))
 }
 
-/// Connects, and says nothing.
+/// The bytes that are given in hexadecimal.
+fn bytes(arguments: &mut Arguments) -> Outcome<Vec<u8>> {
+    let hex = arguments.word().unwrap_or_default();
+    let byte = |at| u8::from_str_radix(hex.get(at..at + 2).unwrap_or_default(), 16);
+    Ok((0..hex.len()).step_by(2).map(byte).collect::<Result<_, _>>()?)
+}
+
+/// Connects, says what it was given, if anything, and nothing more.
 pub(crate) fn silent(mut arguments: Arguments) -> Outcome<()> {
     let (count, address) = target(&mut arguments)?;
+    let said = bytes(&mut arguments)?;
     allow_files(u64::from(count))?;
-    let streams = (0..count).map(|_| TcpStream::connect(address));
-    let streams = streams.collect::<Result<Vec<_>, _>>()?;
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(address)?;
+        stream.write_all(&said)?;
+        streams.push(stream);
+    }
     wait_for_parent()?;
     drop(streams);
     Ok(())
@@ -244,11 +332,36 @@ pub(crate) fn churn(mut arguments: Arguments) -> Outcome<()> {
 
 /// A socket like the honest one, and of no interest to it.
 pub(crate) fn elsewhere() -> Outcome<()> {
-    let (router, endpoint) = answering()?;
+    let (router, endpoint) = answering(Router::builder())?;
     println!("{endpoint}");
     wait_for_parent()?;
     drop(router);
     Ok(())
+}
+
+/// Connects so many times a second, and says what was recorded of a client up to its HELLO; waits for no answer.
+pub(crate) fn hellos(mut arguments: Arguments) -> Outcome<()> {
+    let (rate, address) = target(&mut arguments)?;
+    let said = bytes(&mut arguments)?;
+    end_with_parent();
+    allow_files(HELLOS_AT_ONCE as u64)?;
+    let mut streams = VecDeque::new();
+    let start = Instant::now();
+    let mut came = 0_u64;
+    loop {
+        let due = (start.elapsed().as_secs_f64() * f64::from(rate)) as u64;
+        while came < due {
+            let mut stream = TcpStream::connect(address)?;
+            // It may be hung up on already.
+            let _ = stream.write_all(&said);
+            streams.push_back(stream);
+            if streams.len() > HELLOS_AT_ONCE {
+                streams.pop_front();
+            }
+            came += 1;
+        }
+        thread::sleep(HELLO_TICK);
+    }
 }
 
 /// Subscribes to so many topics.

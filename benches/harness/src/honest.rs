@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aqueduct::{Context, Dealer, Message, Pull, Push, RecvError, Router, SocketStats};
+use aqueduct::{Builder, Context, Dealer, Message, Pull, Push, RecvError, Router, SocketStats};
 
 use crate::Outcome;
 
@@ -35,9 +35,9 @@ pub(crate) struct Asking {
 }
 
 impl Asking {
-    pub(crate) fn start() -> Outcome<Self> {
-        let (router, endpoint) = answering()?;
-        let dealer = Dealer::builder().context(&Context::new(1)).build();
+    pub(crate) fn start(router: Builder<Router>, dealer: Builder<Dealer>) -> Outcome<Self> {
+        let (router, endpoint) = answering(router)?;
+        let dealer = dealer.context(&Context::new(1)).build();
         dealer.connect(&endpoint)?;
         Ok(Self {
             router,
@@ -63,8 +63,8 @@ impl Asking {
 }
 
 /// A ROUTER that answers from a thread of its own, and where it is.
-pub(crate) fn answering() -> Outcome<(Router, String)> {
-    let router = Router::builder()
+pub(crate) fn answering(router: Builder<Router>) -> Outcome<(Router, String)> {
+    let router = router
         .context(&Context::new(1))
         .max_message_size(MAX_MESSAGE)
         .build();

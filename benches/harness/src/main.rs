@@ -8,8 +8,8 @@
 //! cargo run --release -p aqueduct-harness -- crowd [--subscribers 1000] [--dealers 5000] [--rounds 5] [--write]
 //! cargo run --release -p aqueduct-harness --features libzmq -- topics [--count 1000000] [--rounds 5] [--write]
 //! cargo run --release -p aqueduct-harness -- syscalls [--check]
-//! cargo run --release -p aqueduct-harness -- floods [--silent 10000] [--dripping 1000] [--topics 1000000] [--seconds 20]
-//!                                                      [--only FLOOD]
+//! cargo run --release -p aqueduct-harness -- floods [--silent 10000] [--dripping 1000] [--hellos 500] [--topics 1000000]
+//!                                                      [--seconds 20] [--only FLOOD]
 //! cargo run --release -p aqueduct-harness -- beside [--rounds 5] [--spell 250] [--plays 10] [--only ROW]
 //! ```
 //!
@@ -52,7 +52,7 @@ const USAGE: &str =
        aqueduct-harness crowd [--subscribers N] [--dealers N] [--rounds N] [--write]
        aqueduct-harness topics [--count N] [--rounds N] [--write]
        aqueduct-harness syscalls [--check]
-       aqueduct-harness floods [--silent N] [--dripping N] [--topics N] [--seconds S] [--only FLOOD]
+       aqueduct-harness floods [--silent N] [--dripping N] [--hellos N] [--topics N] [--seconds S] [--only FLOOD]
        aqueduct-harness beside [--rounds N] [--spell MS] [--plays N] [--only ROW]";
 
 fn main() -> ExitCode {

@@ -27,6 +27,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
         "churn" => return floods::churn(arguments),
         "elsewhere" => return floods::elsewhere(),
         "play" => return beside::play(arguments),
+        "hellos" => return floods::hellos(arguments),
         "many-topics" => return floods::topics(arguments),
         "fair" => return fair::clients(arguments),
         "publisher" => return crowd::publisher(arguments),
