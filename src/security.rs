@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{Endpoint, PropertyError};
+use crate::{Endpoint, ProcessCredentials, PropertyError};
 #[cfg(feature = "curve")]
 use crate::{KeyPair, PublicKey};
 
@@ -267,6 +267,7 @@ pub struct AuthRequest {
     inquiry: Inquiry,
     endpoint: Endpoint,
     address: String,
+    process: Option<ProcessCredentials>,
     reply: Option<Reply>,
 }
 
@@ -274,11 +275,18 @@ pub struct AuthRequest {
 pub(crate) type Reply = Box<dyn FnOnce(Verdict) + Send>;
 
 impl AuthRequest {
-    pub(crate) fn new(inquiry: Inquiry, endpoint: Endpoint, address: String, reply: Reply) -> Self {
+    pub(crate) fn new(
+        inquiry: Inquiry,
+        endpoint: Endpoint,
+        address: String,
+        process: Option<ProcessCredentials>,
+        reply: Reply,
+    ) -> Self {
         Self {
             inquiry,
             endpoint,
             address,
+            process,
             reply: Some(reply),
         }
     }
@@ -299,6 +307,12 @@ impl AuthRequest {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Returns the process at the other end, over ipc; none where the system does not tell.
+    #[must_use]
+    pub fn process(&self) -> Option<ProcessCredentials> {
+        self.process
     }
 
     /// Returns what the peer has said of itself by now: in PLAIN, nothing.
@@ -333,6 +347,7 @@ impl fmt::Debug for AuthRequest {
         f.debug_struct("AuthRequest")
             .field("endpoint", &self.endpoint)
             .field("address", &self.address)
+            .field("process", &self.process)
             .field("credentials", self.credentials())
             .finish_non_exhaustive()
     }

@@ -1,5 +1,10 @@
 //! What the tests of the library share: transports to loop over, sockets married to each other, and an honest pair.
-#![allow(dead_code, unused_imports, unused_macros, reason = "each test file uses its own part of this one")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "each test file uses its own part of this one"
+)]
 
 mod child;
 mod honest;
