@@ -418,6 +418,13 @@ pub enum DisconnectReason {
     /// This socket's [`Authenticator`](crate::Authenticator) has not let the peer in.
     #[error("not let in: {0}")]
     Denied(Denial),
+    /// The peer is a process of a user that may not connect
+    /// ([`ipc_allowed_uids`](crate::Builder::ipc_allowed_uids)), or whom the system does not name.
+    #[error("a process of a user that is not allowed: {}", uid.map_or("unknown".into(), |uid| uid.to_string()))]
+    ForbiddenUser {
+        /// The user's number, if it is known.
+        uid: Option<u32>,
+    },
     /// Nothing, or too little, came in time.
     #[error("{what} took longer than {limit:?}")]
     TimedOut {
@@ -448,6 +455,7 @@ impl DisconnectReason {
             Self::Refused(_) => "refused by the peer",
             Self::NotResolved(_) => "name not resolved",
             Self::Denied(_) => "denied",
+            Self::ForbiddenUser { .. } => "a process of a user that is not allowed",
             Self::Local => "closed by this end",
             Self::Malformed(what)
             | Self::Rejected(what)

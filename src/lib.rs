@@ -153,7 +153,7 @@ pub use message::{Frame, INLINE_CAPACITY, Message};
 pub use monitor::Event;
 pub use options::{Keepalive, SlowPolicy, Verbosity};
 pub use pattern::{RouterEvent, SubscriberId, XPubEvent};
-pub use peer::{PeerInfo, RoutingId, SocketType};
+pub use peer::{PeerInfo, ProcessCredentials, RoutingId, SocketType};
 pub use security::{AllowAny, AuthRequest, Authenticator, Credentials, Decision, Denial, User};
 #[cfg(unix)]
 pub use socket::Notifier;

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use crate::security::Mechanism;
 use crate::{Message, RoutingId};
 
-const MIB: usize = 1024 * 1024;
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
 
 /// The options that the socket and its pipes look at, and those below them.
 #[derive(Clone, Debug)]
@@ -62,6 +63,7 @@ pub(crate) struct TopicOptions {
     pub(crate) welcome: Option<Message>,
     pub(crate) max_topics: usize,
     pub(crate) max_topic_bytes: usize,
+    pub(crate) max_notices: usize,
 }
 
 /// What a publisher does with a message for a subscriber whose queue is full; see
@@ -108,6 +110,7 @@ impl Default for TopicOptions {
             welcome: None,
             max_topics: 100_000,
             max_topic_bytes: 16 * MIB,
+            max_notices: 1000,
         }
     }
 }
@@ -123,6 +126,8 @@ pub(crate) struct LinkOptions {
     pub(crate) nonce_gaps: bool,
     pub(crate) max_message_size: usize,
     pub(crate) max_message_parts: usize,
+    pub(crate) max_command_size: usize,
+    pub(crate) max_handshake_frame: usize,
     pub(crate) handshake_timeout: Duration,
     pub(crate) stall_timeout: Duration,
     pub(crate) max_handshakes: usize,
@@ -150,6 +155,7 @@ pub(crate) struct TransportOptions {
     pub(crate) bind_to_device: Option<String>,
     pub(crate) user_timeout: Option<Duration>,
     pub(crate) ipc_mode: u32,
+    pub(crate) ipc_allowed_uids: Option<Vec<u32>>,
 }
 
 /// How TCP probes an idle connection; see [`Builder::keepalive`](crate::Builder::keepalive).
@@ -195,6 +201,8 @@ impl Default for LinkOptions {
             nonce_gaps: false,
             max_message_size: 256 * MIB,
             max_message_parts: 65_536,
+            max_command_size: 64 * KIB,
+            max_handshake_frame: 16 * KIB,
             handshake_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(60),
             max_handshakes: 1024,
@@ -224,6 +232,7 @@ impl Default for TransportOptions {
             bind_to_device: None,
             user_timeout: None,
             ipc_mode: 0o600,
+            ipc_allowed_uids: None,
         }
     }
 }

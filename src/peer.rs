@@ -145,6 +145,29 @@ impl fmt::Debug for RoutingId {
     }
 }
 
+/// The process at the other end of an ipc connection, as the system knows it: not the peer's word.
+///
+/// They are those of the moment in which it connected, or began to listen. A process may since have ended, and its number
+/// gone to another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct ProcessCredentials {
+    /// The user that it acted for.
+    pub uid: u32,
+    /// The group that it acted for.
+    pub gid: u32,
+    /// Its number. None but on Linux, and none there if it cannot be seen from here, in a container of its own.
+    pub pid: Option<u32>,
+}
+
+impl ProcessCredentials {
+    /// Makes the credentials of a process: for tests of what looks at them.
+    #[must_use]
+    pub const fn new(uid: u32, gid: u32, pid: Option<u32>) -> Self {
+        Self { uid, gid, pid }
+    }
+}
+
 /// What is known of a peer once the handshake is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -157,6 +180,8 @@ pub struct PeerInfo {
     pub version: (u8, u8),
     /// The address at the other end of the connection; none over inproc.
     pub address: Option<String>,
+    /// The process at the other end, over ipc; none where the system does not tell.
+    pub process: Option<ProcessCredentials>,
     /// The other properties of the peer's READY in their order, such as `X-` ones. The values are the peer's word.
     pub properties: Vec<(String, Bytes)>,
     /// Whom this socket's [`Authenticator`](crate::Authenticator) has found the peer to be; none if it has none.
@@ -172,6 +197,7 @@ impl PeerInfo {
             routing_id: RoutingId::default(),
             version: (3, 1),
             address: None,
+            process: None,
             properties: Vec::new(),
             user: None,
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{Endpoint, PropertyError, RoutingId};
+use crate::{Endpoint, ProcessCredentials, PropertyError, RoutingId};
 #[cfg(feature = "curve")]
 use crate::{KeyPair, PublicKey};
 
@@ -302,6 +302,7 @@ pub struct AuthRequest {
     domain: Arc<str>,
     endpoint: Endpoint,
     address: String,
+    process: Option<ProcessCredentials>,
     reply: Option<Reply>,
 }
 
@@ -314,6 +315,7 @@ impl AuthRequest {
         domain: Arc<str>,
         endpoint: Endpoint,
         address: String,
+        process: Option<ProcessCredentials>,
         reply: Reply,
     ) -> Self {
         Self {
@@ -321,6 +323,7 @@ impl AuthRequest {
             domain,
             endpoint,
             address,
+            process,
             reply: Some(reply),
         }
     }
@@ -347,6 +350,12 @@ impl AuthRequest {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Returns the process at the other end, over ipc; none where the system does not tell.
+    #[must_use]
+    pub fn process(&self) -> Option<ProcessCredentials> {
+        self.process
     }
 
     /// Returns the routing id that the peer has announced by now: in NULL and PLAIN, none.
@@ -393,6 +402,7 @@ impl fmt::Debug for AuthRequest {
         f.debug_struct("AuthRequest")
             .field("endpoint", &self.endpoint)
             .field("address", &self.address)
+            .field("process", &self.process)
             .field("credentials", self.credentials())
             .finish_non_exhaustive()
     }

@@ -137,6 +137,7 @@ mod tests {
             Arc::from("global"),
             endpoint,
             address.to_owned(),
+            None,
             Box::new(drop),
         )
     }

@@ -14,8 +14,8 @@ use std::thread;
 use std::time::Duration;
 
 use aqueduct::{
-    AllowAny, AuthRequest, Authenticator, Credentials, Decision, Denial, DisconnectReason, Endpoint, Event,
-    Pull, Push, User,
+    AllowAny, AuthRequest, Authenticator, Credentials, Dealer, Decision, Denial, DisconnectReason, Endpoint,
+    Event, Pull, Push, Router, RoutingId, User,
 };
 use support::*;
 
@@ -74,6 +74,63 @@ fn who_shows_the_right_password_is_known_by_name() {
         let server = &push.stats().peers[0];
         assert_eq!(server.info.as_ref().unwrap().user_id(), None, "only servers ask");
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_authenticator_sees_which_process_comes_over_ipc() {
+    for transport in Transport::WIRED {
+        let (seen, processes) = mpsc::channel();
+        let pull = Pull::builder()
+            .plain_server(move |request: &AuthRequest| {
+                seen.send(request.process()).unwrap();
+                Decision::Allow(User::default())
+            })
+            .build();
+        let push = alice();
+        marry(&push, &pull, transport);
+        push.send("it is me").unwrap();
+        let (_, peer) = pull.recv_with_peer().unwrap();
+        let process = processes.recv_timeout(LONG).unwrap();
+        assert_eq!(process, peer.process);
+        let expected = (transport == Transport::Ipc).then(std::process::id);
+        assert_eq!(process.and_then(|process| process.pid), expected);
+    }
+}
+
+#[test]
+fn only_the_same_user_takes_a_routing_id_over() {
+    let router = Router::builder()
+        .plain_server(|request: &AuthRequest| {
+            let Credentials::Plain { username, .. } = request.credentials() else {
+                return Decision::Deny;
+            };
+            Decision::Allow(User::new(String::from_utf8_lossy(username)))
+        })
+        .handover_to_same_user(true)
+        .build();
+    let monitor = router.monitor();
+    let endpoint = router.bind("tcp://127.0.0.1:0").unwrap();
+    let dealer = |name: &'static str| {
+        let builder = Dealer::builder().plain_client(name, "").unwrap();
+        let builder = builder.routing_id(RoutingId::new("desk").unwrap());
+        let dealer = builder.reconnect_interval(None).build();
+        dealer.connect(&endpoint).unwrap();
+        await_outcome(&monitor).map(|_| dealer)
+    };
+    let first = dealer("alice").unwrap();
+    assert!(matches!(dealer("bob"), Err(DisconnectReason::Rejected(_))));
+    router
+        .send(&RoutingId::new("desk").unwrap(), "still yours")
+        .unwrap();
+    assert_eq!(first.recv_timeout(LONG).unwrap(), "still yours");
+    let second = dealer("alice").unwrap();
+    eventually("it is known", || {
+        router
+            .send(&RoutingId::new("desk").unwrap(), "welcome back")
+            .is_ok()
+    });
+    assert_eq!(second.recv_timeout(LONG).unwrap(), "welcome back");
 }
 
 #[test]

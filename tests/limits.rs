@@ -244,3 +244,53 @@ fn a_flood_of_strangers_does_not_push_out_what_matters() {
         assert_eq!(told, 2 * STRANGERS + 3);
     }
 }
+
+// ── frames ──
+
+/// The limit that a peer went past, as the next event with a reason has it, if it is counted as such once.
+fn breached(pull: &Pull, monitor: &Monitor) -> u64 {
+    let (reason, _) = await_end(monitor);
+    let DisconnectReason::OverLimit { limit, .. } = reason else {
+        panic!("{reason}")
+    };
+    assert_eq!(pull.stats().endings.of(reason.kind()), 1);
+    limit
+}
+
+#[test]
+fn commands_are_as_large_as_the_option_says() {
+    const LIMIT: usize = 2_000;
+    for transport in Transport::WIRED {
+        let pull = Pull::builder().max_command_size(LIMIT).build();
+        let monitor = pull.monitor();
+        let endpoint = pull.bind(transport.anywhere()).unwrap();
+        // A command is its name, with its length before, and what it says.
+        let of_size = |size: usize| command("NOVELTY", &vec![0; size - 8]);
+        let mut raw = pushing(&endpoint, &of_size(LIMIT));
+        raw.say(&frame(0, b"still here"));
+        assert_eq!(recv(&pull), "still here");
+        raw.say(&of_size(LIMIT + 1)).hear_out();
+        assert_eq!(breached(&pull, &monitor), LIMIT as u64);
+    }
+}
+
+#[test]
+fn frames_of_the_handshake_are_as_large_as_the_option_says() {
+    const LIMIT: usize = 2_000;
+    for transport in Transport::WIRED {
+        let pull = Pull::builder().max_handshake_frame(LIMIT).build();
+        let monitor = pull.monitor();
+        let endpoint = pull.bind(transport.anywhere()).unwrap();
+        let ready_with = |padding: &[u8]| ready(&[("Socket-Type", b"PUSH"), ("X-Padding", padding)]);
+        // Of the frame, the header has nine bytes.
+        let bare = ready_with(&[0; 1_000]).len() - 1_000 - 9;
+        let mut fits = RawPeer::connect(&endpoint);
+        fits.say(&GREETING).say(&ready_with(&vec![0; LIMIT - bare]));
+        pull.wait_for_peers(1, LONG).unwrap();
+        let mut raw = RawPeer::connect(&endpoint);
+        raw.say(&GREETING)
+            .say(&ready_with(&vec![0; LIMIT - bare + 1]))
+            .hear_out();
+        assert_eq!(breached(&pull, &monitor), LIMIT as u64);
+    }
+}

@@ -312,6 +312,44 @@ fn a_live_owner_keeps_an_ipc_path_whoever_it_is() {
 }
 
 #[test]
+fn a_process_of_a_user_that_is_not_allowed_is_turned_away_unheard() {
+    let directory = tempfile::tempdir().unwrap();
+    let own = fs::metadata(directory.path()).unwrap().uid();
+    for (uid, admitted) in [(own, cfg!(target_os = "linux")), (own + 1, false)] {
+        for name in [
+            "socket".to_owned(),
+            format!("@{}-{uid}", directory.path().display()),
+        ] {
+            let path = directory.path().join(&name);
+            let endpoint = if name.starts_with('@') {
+                name
+            } else {
+                path.display().to_string()
+            };
+            let pull = Pull::builder().ipc_allowed_uids(Some(vec![uid])).build();
+            let (monitor, push) = (pull.monitor(), Push::builder().reconnect_interval(None).build());
+            let endpoint = pull.bind(format!("ipc://{endpoint}")).unwrap();
+            push.connect(&endpoint).unwrap();
+            push.send("it is me").unwrap();
+            if admitted {
+                assert_eq!(recv(&pull), "it is me");
+                continue;
+            }
+            let reason = await_event(&monitor, "refusal", |event| match event {
+                Event::HandshakeFailed { reason, .. } => Some(reason.clone()),
+                Event::Accepted { .. } => panic!("it came in"),
+                _ => None,
+            });
+            let known = Some(own).filter(|_| cfg!(target_os = "linux"));
+            assert_eq!(reason, DisconnectReason::ForbiddenUser { uid: known });
+            let stats = pull.stats();
+            assert_eq!((stats.endings.of(reason.kind()), stats.peers.len()), (1, 0));
+            assert_eq!(pull.recv_timeout(Duration::ZERO), Err(RecvError::Timeout));
+        }
+    }
+}
+
+#[test]
 fn a_path_of_another_user_is_left_alone() {
     const NOBODY: u32 = 65_534;
     let directory = tempfile::tempdir().unwrap();

@@ -14,10 +14,8 @@ use crate::options::{Options, Verbosity};
 use crate::peer::{PeerInfo, SocketType};
 use crate::slab::KeySet;
 
-/// Notices of one subscriber that wait to be received, before it is not read from any more.
-const MAX_NOTICES: usize = 1_000;
-
-/// Bytes of topics and messages in them.
+/// Bytes of topics and messages in the notices of one subscriber that wait to be received, before it is not read from any
+/// more.
 const MAX_NOTICE_BYTES: usize = 1024 * 1024;
 
 /// Notices that wait to be received beside changes, of which there are never more than topics. When there are so many, no
@@ -67,7 +65,8 @@ impl XPubPattern {
         let mut place = None;
         while let Some(id) = self.publisher.subscriber(pipe) {
             self.look_for_crowd();
-            if self.crowded || self.notices.is_full(id, MAX_NOTICES, MAX_NOTICE_BYTES) {
+            let most = self.publisher.options().max_notices;
+            if self.crowded || self.notices.is_full(id, most, MAX_NOTICE_BYTES) {
                 self.clogged.insert(pipe);
                 return;
             }
@@ -106,15 +105,14 @@ impl XPubPattern {
 
     /// A notice of a subscriber was received, or undone: reads on where there is room for more again.
     fn unclog(&mut self, pipe: usize, id: SubscriberId, pipes: &mut Pipes) {
+        let half = self.publisher.options().max_notices.div_ceil(2);
         if self.crowded {
             self.look_for_crowd();
             if !self.crowded {
                 let all = std::mem::take(&mut self.clogged);
                 all.into_iter().for_each(|pipe| self.hear(pipe, pipes));
             }
-        } else if !self.notices.is_full(id, MAX_NOTICES / 2, MAX_NOTICE_BYTES / 2)
-            && self.clogged.remove(&pipe)
-        {
+        } else if !self.notices.is_full(id, half, MAX_NOTICE_BYTES / 2) && self.clogged.remove(&pipe) {
             self.hear(pipe, pipes);
         }
     }
@@ -252,6 +250,9 @@ mod tests {
     use super::*;
     use crate::pipe::PipeEnd;
 
+    /// The default of the option.
+    const MAX_NOTICES: usize = 1_000;
+
     fn xpub(peers: usize, verbosity: Verbosity) -> (XPubPattern, Pipes, Vec<usize>, Vec<PipeEnd>) {
         let mut xpub = XPubPattern::default();
         let mut options = Options::default();
@@ -287,6 +288,23 @@ mod tests {
         xpub.recv(&mut place, &mut pipes);
         assert_eq!(xpub.publisher.topics(), 1_500);
         assert_eq!(count(&mut xpub, &mut pipes), 999);
+    }
+
+    #[test]
+    fn a_subscriber_has_as_many_notices_as_the_option_says() {
+        for (most, after_one) in [(1, 2), (3, 3), (4, 4)] {
+            let (mut xpub, mut pipes, keys, mut far) = xpub(1, Verbosity::Changes);
+            let mut options = Options::default();
+            options.topics.max_notices = most;
+            xpub.configure(&options);
+            (0..10).for_each(|at| say(&mut far[0], true, &at.to_string()));
+            xpub.activate_read(keys[0], &mut pipes);
+            assert_eq!(xpub.publisher.topics(), most);
+            xpub.recv(&mut None, &mut pipes);
+            assert_eq!(xpub.publisher.topics(), after_one, "of {most}");
+            assert_eq!(count(&mut xpub, &mut pipes), 9);
+            assert_eq!(xpub.publisher.topics(), 10);
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::error::DisconnectReason;
 use crate::monitor::Event;
 use crate::rate::TokenBucket;
 use crate::sync::Mutex;
-use crate::transport::{self, AcceptFailure, Site};
+use crate::transport::{self, AcceptFailure};
 
 /// Connections accepted in one turn, so that a flood of them does not starve those that are there.
 const ACCEPTS_PER_TURN: usize = 16;
@@ -138,14 +138,33 @@ impl Listener {
             };
             let result = socket.accept().and_then(|arrival| {
                 let (address, site) = (arrival.address.clone(), arrival.site);
-                Ok((Session::accept(self, arrival, now)?, address, site))
+                // A stream that may not come in is dropped, and so closed.
+                let session = match socket.admit(&arrival.stream) {
+                    Ok(()) => Ok(Session::accept(self, arrival, now)?),
+                    Err(reason) => Err(reason),
+                };
+                Ok((session, address, site))
             });
             match result {
                 Ok((session, address, site)) => {
                     state.pause = FIRST_PAUSE;
+                    if let Some(rate) = &mut state.rate {
+                        rate.take(now);
+                    }
                     let endpoint = Endpoint::clone(&self.endpoint);
-                    self.config.hooks.emit(Event::Accepted { endpoint, address });
-                    shed.extend(state.take_in(site, session, self.config.options.max_handshakes, now));
+                    let event = match session {
+                        Ok(session) => {
+                            let limit = self.config.options.max_handshakes;
+                            shed.extend(state.handshakes.add(site, session, limit));
+                            Event::Accepted { endpoint, address }
+                        }
+                        Err(reason) => Event::HandshakeFailed {
+                            endpoint,
+                            address,
+                            reason,
+                        },
+                    };
+                    self.config.hooks.emit(event);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     state.rushed = false;
@@ -195,22 +214,6 @@ impl Listener {
                 limit,
             });
         }
-    }
-}
-
-impl State {
-    /// Takes in a new connection; returns the one that must go for it, if there are too many.
-    fn take_in(
-        &mut self,
-        site: Site,
-        session: Arc<Session>,
-        limit: usize,
-        now: Instant,
-    ) -> Option<Arc<Session>> {
-        if let Some(rate) = &mut self.rate {
-            rate.take(now);
-        }
-        self.handshakes.add(site, session, limit)
     }
 }
 

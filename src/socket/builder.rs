@@ -283,6 +283,20 @@ setters! {
     /// The most frames of a message that is taken from a peer. Default 65,536; at least 1.
     max_message_parts(parts: usize) |options| options.link.max_message_parts = parts.max(1);
 
+    /// The largest command that is taken from a peer once it has said who it is, in bytes, and so the longest topic that it
+    /// may subscribe to, but for ten bytes. Default 64 KiB; at least 1 KiB, at most `isize::MAX`. A peer that sends a larger one
+    /// is disconnected.
+    max_command_size(bytes: usize) |options| {
+        options.link.max_command_size = bytes.clamp(1024, isize::MAX as usize);
+    };
+
+    /// The largest frame that is taken from a peer that has not said who it is, in bytes. Default 16 KiB; from 1 KiB to 1 MiB.
+    /// So much may be held for each of [`max_handshakes`](Self::max_handshakes). What a peer says of itself has at most
+    /// 8 KiB and a little, so more is of use only to learn what it is that peers send.
+    max_handshake_frame(bytes: usize) |options| {
+        options.link.max_handshake_frame = bytes.clamp(1024, 1024 * 1024);
+    };
+
     /// How long a new connection may take to say who it is. Default 10 s; at least 1 ms.
     handshake_timeout(time: Duration) |options| {
         options.link.handshake_timeout = time.max(Duration::from_millis(1));
@@ -365,6 +379,21 @@ setters! {
     /// bits count. To connect takes the right to write. Default 0o600: this user only. It holds from the moment that the
     /// file is there.
     ipc_mode(mode: u32) |options| options.link.transport.ipc_mode = mode & 0o777;
+
+    /// The users, by number, of whom processes may connect to an ipc endpoint that is bound. Default `None`: whoever can. The
+    /// connection of another one is ended before it is read from, with the reason
+    /// [`ForbiddenUser`](crate::DisconnectReason::ForbiddenUser). Nobody is let in where the system does not tell
+    /// whose process it is, which Linux, macOS and the BSDs do. It goes with [`ipc_mode`](Self::ipc_mode), and is all that
+    /// stands before an abstract name. Endpoints that the socket connects to are not concerned.
+    ///
+    /// ```
+    /// use aqueduct::Pull;
+    ///
+    /// // A service that two users share, of whom one is root.
+    /// let pull = Pull::builder().ipc_mode(0o666).ipc_allowed_uids(Some(vec![0, 1000])).build();
+    /// # drop(pull);
+    /// ```
+    ipc_allowed_uids(uids: Option<Vec<u32>>) |options| options.link.transport.ipc_allowed_uids = uids;
 
     /// The network interface that connections go through (Linux). Default `None`: any.
     bind_to_device(name: Option<String>) |options| options.link.transport.bind_to_device = name;

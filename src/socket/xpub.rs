@@ -15,8 +15,9 @@ use crate::peer::PeerInfo;
 /// A [`Pub`](crate::Pub) that receives what its subscribers ask for: the front of a proxy, a cache of last values, or a
 /// publisher that works only while somebody listens (RFC 29).
 ///
-/// Subscriptions count whether or not their events are received. Of those, a subscriber may have 1,000 waiting (and 1 MiB);
-/// then it is not read from until some are received. So receive them, or use a `Pub`.
+/// Subscriptions count whether or not their events are received. Of those, a subscriber may have 1,000 waiting
+/// ([`max_notices`](crate::Builder::max_notices), and 1 MiB); then it is not read from until some are received. So receive
+/// them, or use a `Pub`.
 ///
 /// A handle is cheap to clone, and all clones are the same socket; [`split`](Self::split) makes one that only sends and
 /// one that only receives.
@@ -62,6 +63,14 @@ impl Builder<XPub> {
     #[must_use]
     pub fn verbose(mut self, verbosity: Verbosity) -> Self {
         self.options.topics.verbosity = verbosity;
+        self
+    }
+
+    /// How many events of one subscriber may wait to be received; then it is not read from until fewer than half of them
+    /// are left. Default 1,000; at least 1. Whatever the number, their topics and messages take at most 1 MiB.
+    #[must_use]
+    pub fn max_notices(mut self, events: usize) -> Self {
+        self.options.topics.max_notices = events.max(1);
         self
     }
 

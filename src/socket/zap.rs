@@ -214,7 +214,7 @@ mod tests {
         let (tell, verdict) = mpsc::channel();
         let endpoint: Endpoint = "tcp://127.0.0.1:1".parse().unwrap();
         let reply = Box::new(move |verdict| tell.send(verdict).unwrap());
-        let request = AuthRequest::new(inquiry, Arc::from(""), endpoint, String::new(), reply);
+        let request = AuthRequest::new(inquiry, Arc::from(""), endpoint, String::new(), None, reply);
         (request, verdict)
     }
 

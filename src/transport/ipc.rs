@@ -8,6 +8,8 @@
 //!   name in what the system tells about the socket.
 //! * A path with a live owner is in use. A socket file that nobody listens on is replaced. Anything that is no socket, or
 //!   is somebody else's, is refused and not touched.
+//! * Whoever takes a path holds a lock on its directory until it listens, so that a socket file is never taken for stale that
+//!   is just being made. The directory rather than a file of its own: such a file could not be removed again without a race.
 //! * The file is removed when the listener is dropped, if it is still the same file. libzmq leaves it behind; here a path
 //!   that exists means an owner or a crash.
 
@@ -17,6 +19,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -24,11 +27,13 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{Arrival, Site, Stream, apply_buffers, backlog, invalid};
-use crate::IpcEndpoint;
 use crate::options::TransportOptions;
+use crate::{IpcEndpoint, ProcessCredentials};
 
 /// Only the owner may enter the directory of a wildcard socket.
 const DIRECTORY_MODE: u32 = 0o700;
@@ -42,6 +47,11 @@ const GRACE: Duration = Duration::from_millis(20);
 
 /// How often a bind looks again after the path changed under its eyes, before it calls the path busy.
 const MAX_ATTEMPTS: usize = 8;
+
+/// How often, and after which pause, a bind looks whether another process is done with a path in the same directory. That one
+/// listens within microseconds of its turn; should somebody hold the lock for another reason, we go on without.
+const LOOKS: usize = 200;
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The threads of one process take paths one at a time, so that only other processes can come between.
 static TAKING_A_PATH: Mutex<()> = Mutex::new(());
@@ -179,6 +189,45 @@ fn open(options: &TransportOptions) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// Returns the process that has connected, or listens, at the other end, if the system tells.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn process(socket: &UnixStream) -> Option<ProcessCredentials> {
+    let found = nix::sys::socket::getsockopt(socket, nix::sys::socket::sockopt::PeerCredentials).ok()?;
+    // Zero is a process that cannot be seen from here.
+    let pid = u32::try_from(found.pid()).ok().filter(|pid| *pid != 0);
+    Some(ProcessCredentials::new(found.uid(), found.gid(), pid)).filter(is_known)
+}
+
+#[cfg(any(
+    target_vendor = "apple",
+    target_os = "dragonfly",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+))]
+pub(super) fn process(socket: &UnixStream) -> Option<ProcessCredentials> {
+    let (uid, gid) = nix::unistd::getpeereid(socket).ok()?;
+    Some(ProcessCredentials::new(uid.as_raw(), gid.as_raw(), None)).filter(is_known)
+}
+
+#[cfg(not(any(
+    target_vendor = "apple",
+    target_os = "android",
+    target_os = "dragonfly",
+    target_os = "freebsd",
+    target_os = "linux",
+    target_os = "netbsd",
+    target_os = "openbsd",
+)))]
+pub(super) fn process(_: &UnixStream) -> Option<ProcessCredentials> {
+    None
+}
+
+/// Tells whether a process has a user at all: the highest number says that there is none.
+fn is_known(process: &ProcessCredentials) -> bool {
+    process.uid != u32::MAX
+}
+
 fn path_addr(path: &Path) -> io::Result<SockAddr> {
     use std::os::unix::ffi::OsStrExt;
     // The system would read an empty path, or one that starts with a zero byte, as something that is no path.
@@ -233,6 +282,7 @@ fn bind_path(
 
     // The lock guards no data, so a panic elsewhere while it was held left nothing half done.
     let _one_at_a_time = TAKING_A_PATH.lock().unwrap_or_else(PoisonError::into_inner);
+    let _our_turn = lock_directory(&path);
     let mut attempts = 0;
     loop {
         match socket.bind(&addr) {
@@ -259,6 +309,25 @@ fn bind_path(
         _file: Some(file),
         socket,
     })
+}
+
+/// Locks the directory of a path against other processes that would bind there, for as long as the lock lives.
+///
+/// `None` if the directory cannot be read, its file system knows no locks, or somebody does not let go of it. Then a socket
+/// file that is young is left alone for a while, which is all that stands against processes that do not lock.
+fn lock_directory(path: &Path) -> Option<Flock<File>> {
+    let mut directory = File::open(path.parent()?).ok()?;
+    for _ in 0..LOOKS {
+        match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Some(lock),
+            Err((unlocked, Errno::EWOULDBLOCK | Errno::EINTR)) => {
+                directory = unlocked;
+                thread::sleep(LOOK_AGAIN);
+            }
+            Err(_) => return None,
+        }
+    }
+    None
 }
 
 /// Removes a socket file that nobody listens on, or says why the path cannot be taken. `Ok` means: try again.

@@ -22,7 +22,7 @@ use std::net::{IpAddr, SocketAddr};
 use mio::{Interest, Registry, Token};
 
 use crate::options::TransportOptions;
-use crate::{Endpoint, IpcEndpoint};
+use crate::{DisconnectReason, Endpoint, IpcEndpoint};
 
 pub(crate) use stream::Stream;
 pub(crate) use tcp::resolve;
@@ -115,6 +115,22 @@ impl Listener {
             Bound::Tcp(listener) => stream::retry(|| listener.accept(&self.options)),
             #[cfg(unix)]
             Bound::Ipc(listener) => stream::retry(|| listener.accept(&self.options)),
+        }
+    }
+
+    /// Tells whether a stream that was accepted may come in, or of which user it is.
+    pub(crate) fn admit(&self, stream: &Stream) -> Result<(), DisconnectReason> {
+        let Some(allowed) = &self.options.ipc_allowed_uids else {
+            return Ok(());
+        };
+        if matches!(self.endpoint, Endpoint::Tcp(_)) {
+            return Ok(());
+        }
+        let uid = stream.process().map(|process| process.uid);
+        match uid {
+            Some(uid) if allowed.contains(&uid) => Ok(()),
+            // Whoever it is that the system does not name is not one of them.
+            _ => Err(DisconnectReason::ForbiddenUser { uid }),
         }
     }
 

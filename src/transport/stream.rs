@@ -13,6 +13,7 @@ use socket2::SockRef;
 
 #[cfg(test)]
 use crate::Endpoint;
+use crate::ProcessCredentials;
 
 /// The stream that the standard library reads into memory that nobody had to zero; mio sees its descriptor.
 #[cfg(unix)]
@@ -264,6 +265,15 @@ impl Stream {
                 .flatten()
                 .find_map(super::ipc::address_name)
                 .unwrap_or_else(|| "unnamed".into()),
+        }
+    }
+
+    /// Returns which process is at the other end, of ipc streams, if the system tells.
+    pub(crate) fn process(&self) -> Option<ProcessCredentials> {
+        match &self.socket {
+            Socket::Tcp(_) => None,
+            #[cfg(unix)]
+            Socket::Ipc(socket) => super::ipc::process(socket),
         }
     }
 

@@ -33,6 +33,7 @@ pub(crate) struct Config {
     pub(super) gaps: Gaps,
     #[cfg(feature = "curve")]
     pub(super) entropy: Entropy,
+    pub(super) handshake_rules: Rules,
     rules: Rules,
     /// The rules for what carries sealed frames.
     sealed_rules: Rules,
@@ -48,7 +49,7 @@ impl Config {
         let rules = Rules {
             max_message_size: Ok(options.max_message_size),
             max_message_parts: options.max_message_parts,
-            max_command: limits::COMMAND,
+            max_command: options.max_command_size,
             first_reservation: limits::FIRST_RESERVATION,
             sealed: false,
             old_subscriptions: socket_type.publishes(),
@@ -62,6 +63,7 @@ impl Config {
             gaps: Gaps::allowed(options.nonce_gaps),
             #[cfg(feature = "curve")]
             entropy: crate::keys::system_entropy,
+            handshake_rules: Rules::handshake(options.max_handshake_frame),
             sealed_rules: rules.sealed(),
             rules,
             handshake_timeout: options.handshake_timeout,
@@ -556,7 +558,9 @@ impl Connection {
         match step {
             None => {}
             Some(Step::Hungry | Step::Full) => return Ok(false),
-            Some(Step::OldSubscription(message)) => take_old_subscription(message, room, inbox)?,
+            Some(Step::OldSubscription(message)) => {
+                take_old_subscription(message, self.config.rules.max_command, room, inbox)?;
+            }
             Some(Step::Command(body)) => {
                 let command = Command::parse(&body)?;
                 if let Command::Ping { ttl, context } = command {
@@ -631,16 +635,13 @@ fn take_subscription(subscribe: bool, topic: &[u8], room: &mut Room, inbox: &mut
 
 fn take_old_subscription(
     message: Message,
+    limit: usize,
     room: &mut Room,
     inbox: &mut Queue,
 ) -> Result<(), DisconnectReason> {
     let topic_len = message.byte_len().saturating_sub(1);
-    if topic_len > limits::COMMAND {
-        return Err(limits::over(
-            "topic size",
-            limits::wide(topic_len),
-            limits::COMMAND,
-        ));
+    if topic_len > limit {
+        return Err(limits::over("topic size", limits::wide(topic_len), limit));
     }
     room.take(message.weight());
     inbox.push(message);

@@ -25,14 +25,16 @@ pub(super) struct Rules {
 
 impl Rules {
     /// The rules before READY: one command, and not a large one.
-    pub(super) const HANDSHAKE: Self = Self {
-        max_message_size: Err("a message before READY"),
-        max_message_parts: 0,
-        max_command: limits::HANDSHAKE_FRAME,
-        first_reservation: limits::HANDSHAKE_RESERVATION,
-        sealed: false,
-        old_subscriptions: false,
-    };
+    pub(super) fn handshake(max_command: usize) -> Self {
+        Self {
+            max_message_size: Err("a message before READY"),
+            max_message_parts: 0,
+            max_command,
+            first_reservation: limits::HANDSHAKE_RESERVATION,
+            sealed: false,
+            old_subscriptions: false,
+        }
+    }
 
     /// The rules for what carries the frames that come through a seal; those inside obey the rules proper.
     pub(super) fn sealed(&self) -> Self {

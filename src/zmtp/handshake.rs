@@ -16,7 +16,7 @@
 //! a mechanism's state is consumed when it is asked: a peer that was denied has no state left from which to get on.
 
 use super::connection::Config;
-use super::decoder::{Decoder, Rules, Step};
+use super::decoder::{Decoder, Step};
 use super::greeting;
 use super::limits::{Room, SHOWN_TEXT, printable};
 use super::mechanism::{self, Next, Pending, Seal, Stage, Turn};
@@ -144,7 +144,7 @@ impl Exchange {
         let (mut room, mut inbox) = (Room::UNBOUNDED, Queue::new());
         match self
             .decoder
-            .run(input, &Rules::HANDSHAKE, &mut room, &mut inbox)?
+            .run(input, &config.handshake_rules, &mut room, &mut inbox)?
         {
             Step::Command(body) => {
                 let turn = self.stage.handle_command(&body, config)?;

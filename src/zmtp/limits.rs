@@ -6,9 +6,6 @@ use crate::DisconnectReason;
 use crate::message::FRAME_OVERHEAD;
 use crate::queue::Load;
 
-/// The longest frame before READY: 8 KiB of properties with their lengths fit twice.
-pub(super) const HANDSHAKE_FRAME: usize = 16 * 1024;
-
 /// The most that is read at once before READY: what the peer has no right to send yet waits in the system's buffers.
 pub(super) const HANDSHAKE_READ: usize = 2 * 1024;
 
@@ -20,9 +17,6 @@ pub(super) const DENIAL_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a seal may add to a frame, above that of CURVE: a command's name, a nonce, flags and an authenticator.
 pub(super) const SEAL: usize = 64;
-
-/// The longest command after READY, and so the longest topic: far above any honest one, and no way to hoard memory.
-pub(super) const COMMAND: usize = 64 * 1024;
 
 /// The most properties in a READY; libzmq sends two, and one for each `X-` property of the application.
 pub(super) const PROPERTIES: usize = 64;

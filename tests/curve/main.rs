@@ -11,11 +11,11 @@ mod in_between;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aqueduct::{
     AllowAny, AuthRequest, Buildable, Builder, Credentials, Dealer, Decision, DisconnectReason, Event,
-    KeyPair, Message, Monitor, Pair, PublicKey, Pull, Push, Router, Sub, User, XPub,
+    KeyPair, Message, Monitor, Pair, PublicKey, Pull, Push, Router, RoutingId, Sub, User, XPub,
 };
 
 /// How long a test waits for what must happen.
@@ -209,4 +209,46 @@ fn nobody_on_the_way_can_read_what_is_sent() {
                 .any(|window| window == b"PUSH" || window == b"PULL")
         );
     }
+}
+
+#[test]
+fn only_the_owner_of_the_same_key_takes_a_routing_id_over() {
+    let server_keys = keys();
+    let public = server_keys.public();
+    let router = Router::builder()
+        .curve_server(server_keys, |request: &AuthRequest| {
+            let Credentials::Curve { public_key } = request.credentials() else {
+                return Decision::Deny;
+            };
+            // Whoever has the key is the user, and nobody else.
+            Decision::Allow(User::new(public_key.to_string()))
+        })
+        .handover_to_same_user(true)
+        .build();
+    let monitor = router.monitor();
+    let endpoint = router.bind("tcp://127.0.0.1:0").unwrap();
+    let id = RoutingId::new("desk").unwrap();
+    let [alice, mallory] = [keys(), keys()].map(|own| {
+        let builder = Dealer::builder().curve_client(public, own).routing_id(id.clone());
+        builder.reconnect_interval(None)
+    });
+    let first = alice.build();
+    first.connect(&endpoint).unwrap();
+    router.wait_for_peers(1, LONG).unwrap();
+    let thief = mallory.build();
+    thief.connect(&endpoint).unwrap();
+    let refused = reason(&monitor);
+    assert!(matches!(refused, DisconnectReason::Rejected(_)), "{refused}");
+    router.send(&id, "still yours").unwrap();
+    assert_eq!(first.recv_timeout(LONG).unwrap(), "still yours");
+    let second = alice.build();
+    second.connect(&endpoint).unwrap();
+    let replaced = reason(&monitor);
+    assert!(matches!(replaced, DisconnectReason::Rejected(_)), "{replaced}");
+    let deadline = Instant::now() + LONG;
+    while router.send(&id, "welcome back").is_err() {
+        assert!(Instant::now() < deadline, "the newcomer never has the id");
+        std::thread::yield_now();
+    }
+    assert_eq!(second.recv_timeout(LONG).unwrap(), "welcome back");
 }

@@ -21,7 +21,7 @@ use crate::security::{AuthRequest, Denial, Inquiry, Verdict};
 use crate::sync::Mutex;
 use crate::transport::{Arrival, Stream};
 use crate::zmtp::{Batch, Connection};
-use crate::{Endpoint, zmtp};
+use crate::{Endpoint, ProcessCredentials, zmtp};
 use outbound::Burst;
 
 /// A connection.
@@ -107,6 +107,7 @@ struct State {
 struct Aftermath {
     connected: Option<(usize, Arc<PeerInfo>)>,
     address: String,
+    process: Option<ProcessCredentials>,
     asked: Option<Box<Inquiry>>,
     wakes: Wakes,
     events: SmallVec<[Event; 2]>,
@@ -297,6 +298,7 @@ impl Session {
     ) -> Result<(), DisconnectReason> {
         let info = &Arc::new(PeerInfo {
             address: Some(state.address.clone()),
+            process: state.stream.as_ref().and_then(Stream::process),
             ..PeerInfo::clone(info)
         });
         let mut link = match state.waiting_link.take() {
@@ -381,7 +383,7 @@ impl Session {
             hooks.emit(event);
         }
         if let Some(inquiry) = after.asked {
-            self.ask(*inquiry, after.address);
+            self.ask(*inquiry, after.address, after.process);
         }
         let Some(ended) = after.ended else { return };
         let event = self.describe(&ended);
@@ -404,7 +406,7 @@ impl Session {
     }
 
     /// Has the application's authenticator asked about the peer. To drop the request is to deny it.
-    fn ask(&self, inquiry: Inquiry, address: String) {
+    fn ask(&self, inquiry: Inquiry, address: String, process: Option<ProcessCredentials>) {
         let Some(authenticator) = self.config.options.mechanism.authenticator().cloned() else {
             return self.handle_verdict(Err(Denial::Unanswered));
         };
@@ -419,7 +421,7 @@ impl Session {
         };
         let endpoint = Endpoint::clone(self.origin.endpoint());
         let domain = Arc::clone(&self.config.options.auth_domain);
-        let request = AuthRequest::new(inquiry, domain, endpoint, address, Box::new(reply));
+        let request = AuthRequest::new(inquiry, domain, endpoint, address, process, Box::new(reply));
         let job = move || {
             // In a crowd, who has given up meanwhile should not hold up the others.
             if session.upgrade().is_some_and(|session| !session.is_ended()) {
@@ -470,6 +472,7 @@ impl Session {
             match event {
                 zmtp::Event::Asked(inquiry) => {
                     after.asked = Some(inquiry);
+                    after.process = state.stream.as_ref().and_then(Stream::process);
                     after.address.clone_from(&state.address);
                 }
                 zmtp::Event::Ready(info) => self.go_ready(state, &info, after)?,

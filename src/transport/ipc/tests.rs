@@ -2,7 +2,9 @@
 
 use super::super::tests::{pair, until};
 use super::*;
+use crate::{DisconnectReason, Endpoint};
 use std::os::unix::net::UnixListener;
+use std::time::Instant;
 
 fn bind_at(path: &Path) -> io::Result<Listener> {
     let endpoint = IpcEndpoint::Path(path.into());
@@ -178,6 +180,36 @@ fn a_path_that_was_taken_over_meanwhile_is_put_back() {
 }
 
 #[test]
+fn a_path_that_another_process_is_just_taking_is_not_taken_from_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    // A process that the system does not let run between its bind and its listen, for longer than the file is young.
+    let turn = lock_directory(&path).expect("a lock");
+    let slow = open(&TransportOptions::default()).unwrap();
+    slow.bind(&path_addr(&path).unwrap()).unwrap();
+    let other = thread::spawn({
+        let path = path.clone();
+        move || bind_at(&path).map(drop)
+    });
+    let watched_until = Instant::now() + 5 * GRACE;
+    while !other.is_finished() && Instant::now() < watched_until {
+        thread::yield_now();
+    }
+    slow.listen(1).unwrap();
+    drop(turn);
+    assert_eq!(kind_of(other.join().unwrap()), io::ErrorKind::AddrInUse);
+    connect_to(&IpcEndpoint::Path(path)).expect("the slow one has its path");
+}
+
+#[test]
+fn whoever_holds_the_lock_for_ever_keeps_nobody_from_binding() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let _turn = lock_directory(&path).expect("a lock");
+    bind_at(&path).unwrap();
+}
+
+#[test]
 fn of_many_threads_one_takes_a_stale_path() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
@@ -237,6 +269,65 @@ fn abstract_names_have_one_owner_and_no_file() {
         drop(listener);
         assert_eq!(kind_of(connect_to(&name)), io::ErrorKind::ConnectionRefused);
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn both_ends_know_the_process_at_the_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    // What a process makes has its own user and group.
+    let own = fs::metadata(directory.path()).unwrap();
+    let process = ProcessCredentials::new(own.uid(), own.gid(), Some(std::process::id()));
+    for endpoint in [
+        format!("ipc://{}", path.display()),
+        format!("ipc://@{:x}", random()),
+    ] {
+        let (near, far, _poll) = pair(&endpoint, &TransportOptions::default());
+        assert_eq!([near.process(), far.process()], [Some(process); 2], "{endpoint}");
+    }
+    let (near, far, _poll) = pair("tcp://127.0.0.1:0", &TransportOptions::default());
+    assert_eq!([near.process(), far.process()], [None; 2]);
+}
+
+#[test]
+fn whoever_is_not_on_the_list_or_is_not_known_may_not_come_in() {
+    let own = fs::metadata(tempfile::tempdir().unwrap().path()).unwrap().uid();
+    for (uids, admitted) in [
+        (None, true),
+        (Some(vec![own]), true),
+        (Some(vec![own + 1, own]), true),
+        (Some(vec![own + 1]), false),
+        (Some(vec![]), false),
+    ] {
+        let options = TransportOptions {
+            ipc_allowed_uids: uids,
+            ..TransportOptions::default()
+        };
+        let mut listener = super::super::bind(&Endpoint::Ipc(IpcEndpoint::Wildcard), &options).unwrap();
+        let Endpoint::Ipc(endpoint) = listener.endpoint().clone() else {
+            panic!("no ipc")
+        };
+        let _client = connect_to(&endpoint).unwrap();
+        let stream = listener.accept().unwrap().stream;
+        let uid = stream.process().map(|process| process.uid);
+        let refused = Err(DisconnectReason::ForbiddenUser { uid });
+        let admitted = admitted && (uid.is_some() || options.ipc_allowed_uids.is_none());
+        assert_eq!(
+            listener.admit(&stream),
+            if admitted { Ok(()) } else { refused },
+            "{options:?}"
+        );
+        // Over tcp nobody is known, and a list of users is about ipc alone.
+        let tcp = super::super::bind(&"tcp://127.0.0.1:0".parse().unwrap(), &options).unwrap();
+        assert_eq!(tcp.admit(&stream), Ok(()));
+    }
+}
+
+#[test]
+fn a_process_that_the_system_does_not_name_is_unknown() {
+    assert!(!is_known(&ProcessCredentials::new(u32::MAX, u32::MAX, None)));
+    assert!(is_known(&ProcessCredentials::new(0, 0, None)));
 }
 
 #[test]
