@@ -235,14 +235,11 @@ impl Pipes {
 
     /// Returns the only pipe, if there is just one.
     pub(crate) fn only(&mut self) -> Option<&mut PipeEnd> {
-        let mut keys = self.ends.iter().map(|(key, _)| key);
-        let (first, second) = (keys.next()?, keys.next());
-        drop(keys);
-        if second.is_none() {
-            self.ends.get_mut(first)
-        } else {
-            None
+        if self.ends.len() != 1 {
+            return None;
         }
+        let key = self.ends.iter().next()?.0;
+        self.ends.get_mut(key)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &PipeEnd)> {

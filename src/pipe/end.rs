@@ -235,6 +235,7 @@ impl PipeEnd {
                     let staging = staging.get_or_insert_default();
                     staging.credit = credit;
                     staging.queue.push_from(slot);
+                    self.is_ahead = false;
                     return Ok(None);
                 }
                 false

@@ -339,7 +339,7 @@ impl Ring {
     /// Tells whether so much is in the pipe that its writer should rest.
     #[inline]
     pub(crate) fn is_long(&self) -> bool {
-        self.held.weight() > LONG
+        self.held.weight() > LONG && !self.is_joined
     }
 
     /// Tells whether both ends belong to sockets.

@@ -49,6 +49,8 @@ pub(super) struct State<P> {
     pub(super) endpoints: Vec<Attachment>,
     pub(super) receivers: Waiters,
     pub(super) senders: Waiters,
+    /// Senders that let their peer catch up. They take nothing, and are all told when it has taken more.
+    pub(super) resters: Waiters,
     /// Those who wait for peers to come, or for the socket to be closed.
     pub(super) watchers: Waiters,
     pub(super) pace: Pace,
@@ -195,6 +197,7 @@ impl<P: Pattern> Core<P> {
                 endpoints: Vec::new(),
                 receivers: Waiters::default(),
                 senders: Waiters::default(),
+                resters: Waiters::default(),
                 watchers: Waiters::default(),
                 pace: Pace::default(),
                 phase: Phase::Open,
@@ -633,6 +636,7 @@ impl<P: Pattern> State<P> {
     pub(super) fn everybody(&mut self) -> Vec<Signal> {
         let mut all = self.receivers.tell_all();
         all.extend(self.senders.tell_all());
+        all.extend(self.resters.tell_all());
         all.extend(self.watchers.tell_all());
         all
     }

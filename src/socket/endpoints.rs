@@ -245,7 +245,7 @@ impl<P: Pattern> Core<P> {
 mod tests {
     use super::*;
     use crate::peer::{PeerInfo, SocketType};
-    use crate::pipe::{PipeEnd, PipeLimits};
+    use crate::pipe::{Owner, PipeEnd, PipeLimits};
     use crate::transport::inproc::Binder;
     use crate::{Context, Pair, Push};
 
@@ -280,6 +280,23 @@ mod tests {
         pair.connect("inproc://open").unwrap();
         pair.send("hello").unwrap();
         assert_eq!(next.recv().unwrap(), "hello");
+    }
+
+    #[test]
+    fn a_pipe_that_was_disconnected_from_takes_nothing_more_when_it_has_room_again() {
+        let push = Push::builder().send_hwm(2).build();
+        push.connect("tcp://127.0.0.1:1").unwrap();
+        let core = &push.0.0;
+        push.try_send("one").unwrap();
+        push.try_send("two").unwrap();
+        assert!(push.try_send("three").is_err());
+        let pipe = core.state.lock().pipes.keys()[0];
+        core.state.lock().peers.get_mut(&pipe).unwrap().leaving = true;
+        core.state.lock().pattern.detach(pipe);
+        // Its session has written what there was.
+        drop(core.state.lock().pipes.get_mut(pipe).unwrap().reclaim());
+        Arc::clone(core).activate_write(pipe);
+        assert!(push.try_send("three").is_err());
     }
 
     #[test]

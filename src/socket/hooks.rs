@@ -278,8 +278,17 @@ impl<P: Pattern> pipe::Owner for Core<P> {
 
     fn activate_write(self: Arc<Self>, pipe: usize) {
         let mut state = self.state.lock();
-        let State { pattern, pipes, .. } = &mut *state;
-        pattern.activate_write(pipe, pipes);
+        let State {
+            pattern,
+            pipes,
+            peers,
+            ..
+        } = &mut *state;
+        // Nothing more goes to an endpoint that was disconnected from, whatever room its pipe has.
+        if peers.get(&pipe).is_none_or(|peer| !peer.leaving) {
+            pattern.activate_write(pipe, pipes);
+        }
+        let rested = state.resters.tell_all();
         let stranded = state.stranded_senders();
         let signal = state.senders.tell_one();
         let closing = state.phase == Phase::Closing;
@@ -287,6 +296,7 @@ impl<P: Pattern> pipe::Owner for Core<P> {
         drop(state);
         self.settle(aftermath);
         fire_signals(signal);
+        fire_signals(rested);
         fire_signals(stranded);
         if closing {
             self.check_closed();

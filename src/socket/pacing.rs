@@ -29,16 +29,16 @@ pub(super) struct Pace {
 impl<P: Pattern> Core<P> {
     /// Lets the only peer catch up.
     pub(super) fn rest(&self) {
+        let backlog = || self.state.lock().backlog_above(SHORT);
+        let before = backlog();
         let until = Instant::now().checked_add(REST);
-        let caught_up = self.wait_for(
-            |state| &mut state.senders,
-            State::next_sender,
-            until,
-            || self.state.lock().backlog_above(SHORT).is_none().then_some(()),
-        );
-        if caught_up.is_none() {
+        let short = || backlog().is_none().then_some(());
+        if self
+            .wait_for(|state| &mut state.resters, |_| None, until, short)
+            .is_none()
+        {
             let mut state = self.state.lock();
-            state.pace.stuck_at = state.backlog_above(SHORT);
+            state.pace.stuck_at = state.backlog_above(SHORT).filter(|taken| before == Some(*taken));
         }
     }
 }

@@ -99,6 +99,9 @@ trait Outlet<T, E>: Send + Sync {
     /// Sends what is in its place.
     fn poll_send(&mut self, unsent: &mut Option<T>, context: &Context<'_>) -> Poll<Result<(), E>>;
 
+    /// There is nothing more to send for now.
+    fn stop_waiting(&mut self);
+
     /// The error of a sink that was given an item before it was ready for one.
     fn not_ready(&self, item: T) -> E;
 }
@@ -161,6 +164,11 @@ impl<P: Pattern, E> Outlet<P::Out, E> for Sending<P, E> {
         sent.map_err(|why| (self.fail)(why, unsent.take()))
     }
 
+    fn stop_waiting(&mut self) {
+        self.place
+            .leave(&self.handle.0, |state| &mut state.senders, State::next_sender);
+    }
+
     fn not_ready(&self, item: P::Out) -> E {
         (self.fail)(Unsent::Full, Some(item))
     }
@@ -168,8 +176,7 @@ impl<P: Pattern, E> Outlet<P::Out, E> for Sending<P, E> {
 
 impl<P: Pattern, E> Drop for Sending<P, E> {
     fn drop(&mut self) {
-        self.place
-            .leave(&self.handle.0, |state| &mut state.senders, State::next_sender);
+        self.stop_waiting();
     }
 }
 
@@ -228,6 +235,7 @@ impl<T, E> SendSink<T, E> {
     /// Takes back the item that no peer could take yet, if there is one.
     #[must_use]
     pub fn take_unsent(&mut self) -> Option<T> {
+        self.outlet.stop_waiting();
         self.unsent.take()
     }
 }

@@ -37,7 +37,8 @@ impl<P: Pattern> Core<P> {
         out: &mut Option<P::Out>,
         timeout: Option<Duration>,
     ) -> Result<(), Unsent> {
-        let ahead = state.is_ahead() && timeout.is_none_or(|timeout| timeout > REST);
+        // The system may let a thread sleep for a millisecond longer than it asked for.
+        let ahead = state.is_ahead() && timeout.is_none_or(|timeout| timeout > 2 * REST);
         match self.finish_send(state, offer) {
             Ok(()) if ahead => {
                 self.rest();

@@ -95,7 +95,10 @@ fn curve(rate: u32, count: u32, time: Duration) -> Outcome<()> {
     let router = Router::builder().curve_server(keys, AllowAny);
     let dealer = Dealer::builder().curve_client(server, KeyPair::generate()?);
     let honest = Asking::start(router, dealer)?;
-    for (name, said) in ["right HELLOs a second,", "false HELLOs a second,"].into_iter().zip(&recorded) {
+    for (name, said) in ["right HELLOs a second,", "false HELLOs a second,"]
+        .into_iter()
+        .zip(&recorded)
+    {
         let flood = Flood {
             name,
             role: "hellos",
