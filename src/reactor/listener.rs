@@ -130,7 +130,7 @@ impl Listener {
         let mut shed = Vec::new();
         let mut state = self.state.lock();
         for _ in 0..ACCEPTS_PER_TURN {
-            if self.is_rushed(&mut state, now) {
+            if state.socket.is_none() || self.is_rushed(&mut state, now) {
                 return shed;
             }
             let Some(socket) = &mut state.socket else {

@@ -27,7 +27,6 @@ impl<P: Pattern> Core<P> {
         let (listening, dialing) = state.split_endpoints();
         drop(state);
         wakes.fire();
-        fire_signals(signals);
         for attachment in listening {
             self.leave(&attachment);
         }
@@ -41,6 +40,8 @@ impl<P: Pattern> Core<P> {
         }
         self.state.lock().leaving = false;
         self.check_closed();
+        // Whoever is told may drop the last handle, which waits until all of this is done.
+        fire_signals(signals);
     }
 
     /// Gives up an endpoint that others may come through.

@@ -18,7 +18,7 @@ use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -28,7 +28,7 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{Arrival, Site, Stream, apply_buffers, backlog, invalid};
@@ -316,7 +316,12 @@ fn bind_path(
 /// `None` if the directory cannot be read, its file system knows no locks, or somebody does not let go of it. Then a socket
 /// file that is young is left alone for a while, which is all that stands against processes that do not lock.
 fn lock_directory(path: &Path) -> Option<Flock<File>> {
-    let mut directory = File::open(path.parent()?).ok()?;
+    // Anything else is not opened: to open a pipe is to wait for who writes to it.
+    let mut directory = File::options()
+        .read(true)
+        .custom_flags(OFlag::O_DIRECTORY.bits())
+        .open(path.parent()?)
+        .ok()?;
     for _ in 0..LOOKS {
         match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => return Some(lock),

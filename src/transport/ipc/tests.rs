@@ -202,6 +202,14 @@ fn a_path_that_another_process_is_just_taking_is_not_taken_from_it() {
 }
 
 #[test]
+fn a_pipe_that_somebody_put_in_the_place_of_the_directory_is_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert!(bind_at(&pipe.join("socket")).is_err());
+}
+
+#[test]
 fn whoever_holds_the_lock_for_ever_keeps_nobody_from_binding() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");

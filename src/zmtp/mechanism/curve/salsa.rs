@@ -90,6 +90,8 @@ impl Stream {
                 *chunk = word.to_le_bytes();
             }
         }
+        // The key is in there.
+        lanes.zeroize();
     }
 }
 
