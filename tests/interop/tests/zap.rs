@@ -165,6 +165,7 @@ fn classic_clients_without_a_mechanism_hear_what_our_handler_says() {
         for statuses in [&["200"][..], &["300", "200"], &["400"], &["500"]] {
             let house = House::saying(statuses);
             let pull = house.builder(Pull::builder()).null_server(house.zap()).build();
+            let monitor = pull.monitor();
             let push = Classic::with(zmq::PUSH, |socket| socket.set_linger(0));
             let witness = push.witness();
             push.connect(&pull.plug("tcp://127.0.0.1:*"));
@@ -174,6 +175,8 @@ fn classic_clients_without_a_mechanism_hear_what_our_handler_says() {
                 assert_eq!(pull.stats().denied, statuses.len() as u64 - 1);
             } else {
                 witness.expect(SocketEvent::HANDSHAKE_FAILED_AUTH);
+                // The client may know it before it is counted here.
+                assert!(matches!(failure(&monitor), DisconnectReason::Denied(_)));
                 assert_eq!(pull.stats().denied, 1);
             }
         }
