@@ -324,20 +324,14 @@ fn rep_serves_its_peers_in_turn(transport: Transport) {
     let dealers: Vec<_> = (0..3).map(|_| Dealer::new()).collect();
     for (at, dealer) in dealers.iter().enumerate() {
         dealer.connect(&endpoint).unwrap();
-        (0..3).for_each(|_| dealer.send(parts(&["", &at.to_string()])).unwrap());
+        (0..100).for_each(|_| dealer.send(parts(&["", &at.to_string()])).unwrap());
     }
-    eventually("all is here", || rep.stats().total.unread == 9);
-    for _ in 0..3 {
-        let mut round: Vec<_> = (0..3)
-            .map(|_| {
-                let (request, reply) = rep.recv_timeout(LONG).unwrap();
-                reply.send("").unwrap();
-                text(&request)
-            })
-            .collect();
-        round.sort();
-        assert_eq!(round, ["0", "1", "2"]);
-    }
+    eventually("all is here", || rep.stats().total.unread == 300);
+    assert_served_in_turn(3, || {
+        let (request, reply) = rep.recv_timeout(LONG).unwrap();
+        reply.send("").unwrap();
+        text(&request)
+    });
 }
 
 /// Many requests may be open; each reply goes to the peer that asked, and to no other.
@@ -421,16 +415,10 @@ fn dealer_goes_round_its_peers_and_serves_them_in_turn(transport: Transport) {
             got.map(|message| text(&message)),
             [at.to_string(), (at + 3).to_string()]
         );
-        (0..2).for_each(|_| other.send(at.to_string()).unwrap());
+        (0..100).for_each(|_| other.send(at.to_string()).unwrap());
     }
-    eventually("all is here", || dealer.stats().total.unread == 6);
-    for _ in 0..2 {
-        let mut round: Vec<_> = (0..3)
-            .map(|_| text(&dealer.recv_timeout(LONG).unwrap()))
-            .collect();
-        round.sort();
-        assert_eq!(round, ["0", "1", "2"]);
-    }
+    eventually("all is here", || dealer.stats().total.unread == 300);
+    assert_served_in_turn(3, || text(&dealer.recv_timeout(LONG).unwrap()));
 }
 
 /// Without a peer that has room, nothing is accepted and nothing is discarded.

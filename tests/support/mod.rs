@@ -11,6 +11,7 @@ mod honest;
 mod raw;
 mod waiting;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -134,6 +135,20 @@ pub(crate) fn fill(push: &Push) -> usize {
     (0..)
         .take_while(|at: &usize| push.try_send(at.to_string()).is_ok())
         .count()
+}
+
+/// Takes messages that wait from so many peers, which say their names, and none of which may be served twice in a turn.
+///
+/// A message is counted as unread a moment before its peer is in the fair queue. So turns count from when each had one.
+pub(crate) fn assert_served_in_turn(peers: usize, mut next: impl FnMut() -> String) {
+    let mut names = BTreeSet::new();
+    while names.len() < peers {
+        names.insert(next());
+    }
+    for _ in 0..2 {
+        let turn: Vec<_> = (0..peers).map(|_| next()).collect();
+        assert_eq!(BTreeSet::from_iter(turn.iter().cloned()), names, "{turn:?}");
+    }
 }
 
 /// Waits until a condition holds, for the few things of which no event tells.

@@ -93,7 +93,7 @@ fn throughput(all: &[Results]) -> Option<Chart> {
     let title = "PUSH → PULL over tcp, messages per second by size of the body";
     let svg = lines(title, &places, &curves, |rate| short(cell, rate))?;
     Some(Chart {
-        file: "peers_throughput.svg",
+        file: "throughput.svg",
         title,
         svg,
     })
@@ -114,7 +114,7 @@ fn latency(all: &[Results]) -> Option<Chart> {
     let title = "REQ and REP over tcp, 64 B: so many of the round trips take at most so many µs";
     let svg = lines(title, &places, &curves, |time| format!("{time:.0}"))?;
     Some(Chart {
-        file: "peers_latency.svg",
+        file: "latency.svg",
         title,
         svg,
     })
@@ -269,7 +269,7 @@ fn cpu(all: &[Results]) -> Option<Chart> {
     }
     let svg = svg + "</svg>\n";
     Some(Chart {
-        file: "peers_cpu.svg",
+        file: "cpu.svg",
         title,
         svg,
     })

@@ -108,7 +108,7 @@ fn select(filter: &str) -> Outcome<(Vec<Contender>, Vec<cells::Cell>)> {
 fn write(all: &[Results]) -> Outcome<()> {
     let mut images = Vec::new();
     for chart in chart::all(all) {
-        let path = format!("pictures/{}", chart.file);
+        let path = format!("charts/{}", chart.file);
         figures::write_file(&format!("docs/{path}"), &chart.svg)?;
         images.push(format!("![{}]({path})", chart.title));
     }
