@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::pool::Pooled;
+use crate::pool::{MEDIUM, Pooled, SHORT};
 use crate::recycle;
 
 /// Bodies of up to this many bytes are stored inside the [`Frame`] itself, without an allocation.
@@ -27,9 +27,8 @@ pub(crate) const FRAME_OVERHEAD: usize = 64;
 
 /// One part of a [`Message`]: an immutable string of bytes that is cheap to clone.
 ///
-/// Bodies of up to [`INLINE_CAPACITY`] bytes live in the frame, and longer ones of up to 255 bytes in a buffer of their
-/// own if they were copied into the frame; all others are shared [`Bytes`]. So cloning copies a few hundred bytes at
-/// most.
+/// Bodies of up to [`INLINE_CAPACITY`] bytes live in the frame, and longer ones of up to 1,024 bytes in a buffer of their
+/// own if they were copied into the frame; all others are shared [`Bytes`]. So cloning copies a kilobyte at most.
 ///
 /// ```
 /// use aqueduct::Frame;
@@ -50,7 +49,9 @@ enum FrameRepr {
         body: Inline,
     },
     /// Copied from elsewhere, and too long to be inline.
-    Pooled(Pooled),
+    Short(Pooled<SHORT>),
+    /// The same, and too long to be short.
+    Medium(Pooled<MEDIUM>),
     Shared(Bytes),
 }
 
@@ -71,8 +72,11 @@ impl Frame {
         if let Some(frame) = Self::inline(body) {
             return frame;
         }
+        if let Some(pooled) = Pooled::copy_from_slice(body) {
+            return Self(FrameRepr::Short(pooled));
+        }
         match Pooled::copy_from_slice(body) {
-            Some(pooled) => Self(FrameRepr::Pooled(pooled)),
+            Some(pooled) => Self(FrameRepr::Medium(pooled)),
             None if body.len() < recycle::SMALLEST => Self(FrameRepr::Shared(Bytes::copy_from_slice(body))),
             None => Self::copy_large(body),
         }
@@ -85,7 +89,8 @@ impl Frame {
         match &self.0 {
             // The length was checked when the frame was made; `get` keeps the compiler honest without a panic path.
             FrameRepr::Inline { len, body } => body.0.get(..*len).unwrap_or_default(),
-            FrameRepr::Pooled(pooled) => pooled.as_slice(),
+            FrameRepr::Short(pooled) => pooled.as_slice(),
+            FrameRepr::Medium(pooled) => pooled.as_slice(),
             FrameRepr::Shared(bytes) => bytes,
         }
     }
@@ -96,7 +101,8 @@ impl Frame {
     pub fn len(&self) -> usize {
         match &self.0 {
             FrameRepr::Inline { len, .. } => *len,
-            FrameRepr::Pooled(pooled) => pooled.as_slice().len(),
+            FrameRepr::Short(pooled) => pooled.as_slice().len(),
+            FrameRepr::Medium(pooled) => pooled.as_slice().len(),
             FrameRepr::Shared(bytes) => bytes.len(),
         }
     }
@@ -121,8 +127,8 @@ impl Frame {
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
-            FrameRepr::Inline { .. } | FrameRepr::Pooled(_) => Bytes::copy_from_slice(self.as_slice()),
             FrameRepr::Shared(bytes) => bytes,
+            _ => Bytes::copy_from_slice(self.as_slice()),
         }
     }
 
@@ -130,8 +136,8 @@ impl Frame {
     #[cfg(test)]
     pub(crate) fn shared(&self) -> Option<&Bytes> {
         match &self.0 {
-            FrameRepr::Inline { .. } | FrameRepr::Pooled(_) => None,
             FrameRepr::Shared(bytes) => Some(bytes),
+            _ => None,
         }
     }
 
@@ -155,7 +161,7 @@ impl Frame {
     pub(crate) fn as_padded(&self) -> Option<(&[u8; INLINE_CAPACITY], u8)> {
         match &self.0 {
             FrameRepr::Inline { len, body } => Some((&body.0, u8::try_from(*len).ok()?)),
-            FrameRepr::Pooled(_) | FrameRepr::Shared(_) => None,
+            _ => None,
         }
     }
 
@@ -334,6 +340,7 @@ impl Message {
 
     /// Returns the sum of the bytes in all bodies.
     #[must_use]
+    #[inline]
     pub fn byte_len(&self) -> usize {
         match &self.0 {
             MessageRepr::One(frame) => frame.len(),
@@ -413,19 +420,19 @@ impl Message {
         })))
     }
 
-    /// Returns the body of a message of one frame, if it is of the kind that is kept in a pool.
+    /// Returns the body of a message of one frame, if it is in a short buffer of a pool.
     #[inline]
-    pub(crate) fn as_pooled(&self) -> Option<&Pooled> {
+    pub(crate) fn as_pooled(&self) -> Option<&Pooled<SHORT>> {
         match &self.0 {
-            MessageRepr::One(Frame(FrameRepr::Pooled(pooled))) => Some(pooled),
+            MessageRepr::One(Frame(FrameRepr::Short(pooled))) => Some(pooled),
             _ => None,
         }
     }
 
     /// Makes a message of one frame of such a body.
     #[inline]
-    pub(crate) fn from_pooled(pooled: Pooled) -> Self {
-        Self(MessageRepr::One(Frame(FrameRepr::Pooled(pooled))))
+    pub(crate) fn from_pooled(pooled: Pooled<SHORT>) -> Self {
+        Self(MessageRepr::One(Frame(FrameRepr::Short(pooled))))
     }
 
     /// Returns the frames, giving up the message.

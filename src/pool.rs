@@ -1,39 +1,82 @@
-//! Bodies of a few hundred bytes at most, in buffers that each thread keeps for the next one.
+//! Bodies of a kilobyte at most, in buffers that each thread keeps for the next one.
 
 use std::cell::RefCell;
 
-/// The longest body that is kept so: what the short form of a ZMTP frame can hold.
-pub(crate) const POOLED_CAPACITY: usize = u8::MAX as usize;
+/// The longest body in a short buffer: what the short form of a ZMTP frame can hold.
+pub(crate) const SHORT: usize = u8::MAX as usize;
+
+/// The longest body that is kept so. A buffer twice as large would often be mostly empty.
+pub(crate) const MEDIUM: usize = 1024;
 
 /// Bodies up to this length are copied with so many bytes.
 const HALF: usize = 128;
 
-/// Buffers that a thread keeps: enough for those that receive a handful of messages before they drop them, and 16 KiB
-/// at most.
-const KEPT: usize = 64;
+/// Buffers of each size that a thread keeps: enough for those that receive a handful of messages before they drop them,
+/// and 32 KiB at most.
+const KEPT: [usize; 2] = [64, 16];
+
+/// What a thread keeps.
+#[allow(clippy::vec_box, reason = "it is the boxes that are kept")]
+pub(crate) struct Kept {
+    short: Vec<Box<Buffer<SHORT>>>,
+    medium: Vec<Box<Buffer<MEDIUM>>>,
+}
+
+impl Kept {
+    const NOTHING: Self = Self {
+        short: Vec::new(),
+        medium: Vec::new(),
+    };
+}
 
 thread_local! {
-    #[allow(clippy::vec_box, reason = "it is the boxes that are kept")]
-    static BUFFERS: RefCell<Vec<Box<Buffer>>> = const { RefCell::new(Vec::new()) };
+    static BUFFERS: RefCell<Kept> = const { RefCell::new(Kept::NOTHING) };
 }
 
-/// All are of one size, so that one is as good as any other.
+/// All of a size are alike, so that one is as good as any other.
 #[derive(Clone, Debug)]
-struct Buffer {
-    len: u8,
-    bytes: [u8; POOLED_CAPACITY],
+pub(crate) struct Buffer<const N: usize> {
+    len: u16,
+    bytes: [u8; N],
 }
 
-/// A short body outside of its frame. To take its buffer and to give it back costs less than an allocation; and it is
-/// one word, for messages are moved more often than they are looked at.
-#[derive(Clone, Debug)]
-pub(crate) struct Pooled(Option<Box<Buffer>>);
+/// A size of which a thread keeps buffers.
+pub(crate) trait Size: Sized {
+    /// Returns those that are kept, and how many may be.
+    fn among(kept: &mut Kept) -> (&mut Vec<Box<Self>>, usize);
+}
 
-impl Pooled {
+impl Size for Buffer<SHORT> {
+    #[inline]
+    fn among(kept: &mut Kept) -> (&mut Vec<Box<Self>>, usize) {
+        (&mut kept.short, KEPT[0])
+    }
+}
+
+impl Size for Buffer<MEDIUM> {
+    #[inline]
+    fn among(kept: &mut Kept) -> (&mut Vec<Box<Self>>, usize) {
+        (&mut kept.medium, KEPT[1])
+    }
+}
+
+/// A body outside of its frame. To take its buffer and to give it back costs less than an allocation; and it is one word,
+/// for messages are moved more often than they are looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct Pooled<const N: usize>(Option<Box<Buffer<N>>>)
+where
+    Buffer<N>: Size;
+
+impl<const N: usize> Pooled<N>
+where
+    Buffer<N>: Size,
+{
     /// Copies a body that is not too long.
     #[inline]
     pub(crate) fn copy_from_slice(source: &[u8]) -> Option<Self> {
-        let len = u8::try_from(source.len()).ok()?;
+        let len = u16::try_from(source.len())
+            .ok()
+            .filter(|len| usize::from(*len) <= N)?;
         let mut buffer = take_buffer();
         buffer.len = len;
         if let Some(body) = buffer.bytes.get_mut(..source.len()) {
@@ -42,12 +85,20 @@ impl Pooled {
         Some(Self(Some(buffer)))
     }
 
+    #[inline]
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        let Some(buffer) = &self.0 else { return &[] };
+        buffer.bytes.get(..usize::from(buffer.len)).unwrap_or_default()
+    }
+}
+
+impl Pooled<SHORT> {
     /// Copies the first `len` bytes of `padded`, and some of the rest that is never seen again: to copy a number of
     /// bytes that the compiler knows takes no call.
     #[inline]
-    pub(crate) fn from_padded(padded: &[u8; POOLED_CAPACITY], len: u8) -> Self {
+    pub(crate) fn from_padded(padded: &[u8; SHORT], len: u8) -> Self {
         let mut buffer = take_buffer();
-        buffer.len = len;
+        buffer.len = len.into();
         if usize::from(len) > HALF {
             buffer.bytes = *padded;
         } else if let (Some(to), Some(from)) = (buffer.bytes.first_chunk_mut::<HALF>(), padded.first_chunk())
@@ -69,44 +120,45 @@ impl Pooled {
             _ => out.extend_from_slice(self.as_slice()),
         }
     }
-
-    #[inline]
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        let Some(buffer) = &self.0 else { return &[] };
-        buffer.bytes.get(..usize::from(buffer.len)).unwrap_or_default()
-    }
 }
 
 #[inline]
-fn take_buffer() -> Box<Buffer> {
-    let kept = BUFFERS.try_with(|buffers| buffers.try_borrow_mut().ok()?.pop());
+fn take_buffer<const N: usize>() -> Box<Buffer<N>>
+where
+    Buffer<N>: Size,
+{
+    let kept = BUFFERS.try_with(|kept| Size::among(&mut *kept.try_borrow_mut().ok()?).0.pop());
     kept.ok().flatten().unwrap_or_else(new_buffer)
 }
 
 #[inline(never)]
-fn new_buffer() -> Box<Buffer> {
+fn new_buffer<const N: usize>() -> Box<Buffer<N>> {
     Box::new(Buffer {
         len: 0,
-        bytes: [0; POOLED_CAPACITY],
+        bytes: [0; N],
     })
 }
 
 /// Drops the buffers that this thread keeps.
 #[cfg(fuzzing)]
 pub(crate) fn forget() {
-    let _ = BUFFERS.try_with(|buffers| buffers.take());
+    let _ = BUFFERS.try_with(|kept| kept.replace(Kept::NOTHING));
 }
 
-impl Drop for Pooled {
+impl<const N: usize> Drop for Pooled<N>
+where
+    Buffer<N>: Size,
+{
     #[inline]
     fn drop(&mut self) {
         let Some(buffer) = self.0.take() else { return };
         // A thread that ends has no more use for it.
-        let _ = BUFFERS.try_with(|buffers| {
-            if let Ok(mut buffers) = buffers.try_borrow_mut()
-                && buffers.len() < KEPT
-            {
-                buffers.push(buffer);
+        let _ = BUFFERS.try_with(|kept| {
+            if let Ok(mut kept) = kept.try_borrow_mut() {
+                let (buffers, most) = Size::among(&mut kept);
+                if buffers.len() < most {
+                    buffers.push(buffer);
+                }
             }
         });
     }
@@ -116,30 +168,60 @@ impl Drop for Pooled {
 mod tests {
     use super::*;
 
+    /// What holds for buffers of each size.
+    fn check<const N: usize>()
+    where
+        Buffer<N>: Size,
+    {
+        a_buffer_serves_again_and_shows_nothing_of_its_past::<N>();
+        a_thread_keeps_only_so_many::<N>();
+        the_limit_is_exact::<N>();
+    }
+
     #[test]
-    fn a_buffer_serves_again_and_shows_nothing_of_its_past() {
-        let first = Pooled::copy_from_slice(&[1; 200]).unwrap();
+    fn short_buffers_go_round() {
+        check::<SHORT>();
+    }
+
+    #[test]
+    fn medium_buffers_go_round() {
+        check::<MEDIUM>();
+    }
+
+    fn a_buffer_serves_again_and_shows_nothing_of_its_past<const N: usize>()
+    where
+        Buffer<N>: Size,
+    {
+        let first = Pooled::<N>::copy_from_slice(&[1; 200]).unwrap();
         let address = first.as_slice().as_ptr();
         drop(first);
-        let second = Pooled::copy_from_slice(&[2; 70]).unwrap();
+        let second = Pooled::<N>::copy_from_slice(&[2; 70]).unwrap();
         assert_eq!(second.as_slice(), [2; 70]);
         assert_eq!(second.as_slice().as_ptr(), address);
         assert_eq!(second.clone().as_slice(), [2; 70]);
     }
 
-    #[test]
-    fn a_thread_keeps_only_so_many() {
-        let bodies: Vec<_> = (0..2 * KEPT)
-            .map(|_| Pooled::copy_from_slice(&[7; 100]))
+    fn a_thread_keeps_only_so_many<const N: usize>()
+    where
+        Buffer<N>: Size,
+    {
+        let bodies: Vec<_> = (0..100)
+            .map(|_| Pooled::<N>::copy_from_slice(&[7; 100]))
             .collect();
         assert!(bodies.iter().all(Option::is_some));
         drop(bodies);
-        assert_eq!(BUFFERS.with(|buffers| buffers.borrow().len()), KEPT);
+        BUFFERS.with(|kept| {
+            let mut kept = kept.borrow_mut();
+            let (buffers, most) = Buffer::<N>::among(&mut kept);
+            assert_eq!(buffers.len(), most);
+        });
     }
 
-    #[test]
-    fn the_limit_is_exact() {
-        assert!(Pooled::copy_from_slice(&[0; POOLED_CAPACITY]).is_some());
-        assert!(Pooled::copy_from_slice(&[0; POOLED_CAPACITY + 1]).is_none());
+    fn the_limit_is_exact<const N: usize>()
+    where
+        Buffer<N>: Size,
+    {
+        assert!(Pooled::<N>::copy_from_slice(&vec![0; N]).is_some());
+        assert!(Pooled::<N>::copy_from_slice(&vec![0; N + 1]).is_none());
     }
 }

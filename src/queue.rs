@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::message::{FRAME_OVERHEAD, INLINE_CAPACITY, Message};
-use crate::pool::{POOLED_CAPACITY, Pooled};
+use crate::pool::{Pooled, SHORT};
 use crate::recycle;
 use crate::stats::Count;
 
@@ -216,7 +216,7 @@ impl Queue {
         }
         if let Some(pooled) = message.as_pooled() {
             let len = pooled.as_slice().len();
-            self.reserve(HEADER + POOLED_CAPACITY);
+            self.reserve(HEADER + SHORT);
             self.packed
                 .extend_from_slice(&[PACKED, u8::try_from(len).unwrap_or(0)]);
             pooled.append_to(&mut self.packed);
@@ -289,19 +289,18 @@ impl Queue {
     #[inline(never)]
     fn pop_slowly(&mut self, slot: &mut Option<Message>) -> bool {
         let rest = self.packed.get(self.start..).unwrap_or_default();
-        let (message, used) = match rest.split_first() {
-            Some((&LOOSE, _)) => (self.loose.as_mut().and_then(|loose| loose.pop_front()), 1),
-            Some(_) => match split_message(rest) {
-                Some((body, after)) => (Some(Message::from(body)), rest.len() - after.len()),
-                None => return false,
-            },
-            None => return false,
-        };
-        self.start += used;
-        if let Some(message) = &message {
+        if rest.first() == Some(&LOOSE) {
+            *slot = self.loose.as_mut().and_then(|loose| loose.pop_front());
+            self.start += 1;
+        } else if let Some((body, after)) = split_message(rest) {
+            *slot = Some(Message::from(body));
+            self.start += rest.len() - after.len();
+        } else {
+            return false;
+        }
+        if let Some(message) = slot {
             self.load.subtract(Load::of(message));
         }
-        *slot = message;
         if self.start == self.packed.len() {
             self.clear();
         }

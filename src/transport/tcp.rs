@@ -34,6 +34,11 @@ const IN_PROGRESS: i32 = if cfg!(any(
 /// The systems count keep-alive times in seconds and refuse zero.
 const MIN_KEEPALIVE: Duration = Duration::from_secs(1);
 
+/// Bytes that the system takes before it has sent those before them. Enough for it not to run dry before the next write,
+/// and the rest waits where it is counted, limited, and still in the cache. What is under way has no limit of ours.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) const UNSENT: u32 = 256 * 1024;
+
 /// A bound tcp socket. It is mio's, which accepts a socket that does not block and its address with one system call.
 #[derive(Debug)]
 pub(super) struct Listener(mio::net::TcpListener);
@@ -176,6 +181,7 @@ fn open(addr: SocketAddr) -> io::Result<Socket> {
 /// Sets the options of a connection; on a listener too, for bad values to show at bind.
 fn apply(socket: &Socket, is_ipv6: bool, options: &TransportOptions) -> io::Result<()> {
     socket.set_tcp_nodelay(options.nodelay)?;
+    limit_unsent(socket)?;
     apply_buffers(socket, options)?;
     if let Some(keepalive) = &options.keepalive {
         socket.set_tcp_keepalive(&probes(keepalive))?;
@@ -187,6 +193,18 @@ fn apply(socket: &Socket, is_ipv6: bool, options: &TransportOptions) -> io::Resu
     if let Some(device) = &options.bind_to_device {
         bind_to_device(socket, device)?;
     }
+    Ok(())
+}
+
+/// Limits what the system takes and has not sent, where there is such a thing.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn limit_unsent(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_notsent_lowat(UNSENT)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[allow(clippy::unnecessary_wraps, reason = "it fails elsewhere")]
+fn limit_unsent(_: &Socket) -> io::Result<()> {
     Ok(())
 }
 

@@ -425,6 +425,7 @@ fn options_reach_the_sockets_of_both_ends() {
                 Some(Duration::from_millis(4321))
             );
             assert!(socket.nonblocking().unwrap());
+            assert_eq!(socket.tcp_notsent_lowat().unwrap(), super::tcp::UNSENT);
         }
     }
     let without = TransportOptions {
