@@ -101,8 +101,8 @@ impl Frame {
     pub fn len(&self) -> usize {
         match &self.0 {
             FrameRepr::Inline { len, .. } => *len,
-            FrameRepr::Short(pooled) => pooled.as_slice().len(),
-            FrameRepr::Medium(pooled) => pooled.as_slice().len(),
+            FrameRepr::Short(pooled) => pooled.len(),
+            FrameRepr::Medium(pooled) => pooled.len(),
             FrameRepr::Shared(bytes) => bytes.len(),
         }
     }

@@ -86,6 +86,11 @@ where
     }
 
     #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |buffer| usize::from(buffer.len))
+    }
+
+    #[inline]
     pub(crate) fn as_slice(&self) -> &[u8] {
         let Some(buffer) = &self.0 else { return &[] };
         buffer.bytes.get(..usize::from(buffer.len)).unwrap_or_default()
