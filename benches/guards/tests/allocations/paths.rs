@@ -8,11 +8,23 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use aqueduct::{
     Dealer, INLINE_CAPACITY, Pair, Pub, Pull, Push, Rep, Req, Router, SlowPolicy, Sub, XPub, XSub,
 };
 
-const BODY: [u8; INLINE_CAPACITY] = [7; INLINE_CAPACITY];
+/// The longest body that is stored in a message, and the longest that is in a buffer which a thread keeps.
+pub(crate) const SIZES: [usize; 2] = [INLINE_CAPACITY, 1024];
+
+static BODY: [u8; SIZES[1]] = [7; SIZES[1]];
+
+/// How many bytes the messages have now.
+pub(crate) static SIZE: AtomicUsize = AtomicUsize::new(SIZES[0]);
+
+fn body() -> &'static [u8] {
+    &BODY[..SIZE.load(Ordering::Relaxed)]
+}
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -70,7 +82,7 @@ macro_rules! call {
 
 macro_rules! send {
     ($verbs:ident, $socket:ident $(, $to:expr)?) => {
-        call!($verbs, $socket.send($($to,)? BODY), $socket.try_send($($to,)? BODY), $socket.send_async($($to,)? BODY))
+        call!($verbs, $socket.send($($to,)? body()), $socket.try_send($($to,)? body()), $socket.send_async($($to,)? body()))
     };
 }
 
@@ -86,7 +98,7 @@ fn pipeline(endpoint: &str) -> Exchange {
     push.wait_for_peers(1, PATIENCE).expect("a peer");
     Exchange {
         ask: Box::new(move |verbs| send!(verbs, push)),
-        answer: Box::new(move |verbs| assert_eq!(recv!(verbs, pull), BODY)),
+        answer: Box::new(move |verbs| assert_eq!(recv!(verbs, pull), body())),
         hear: Box::new(|_| {}),
     }
 }
@@ -103,7 +115,7 @@ fn publishing(endpoint: &str) -> Exchange {
         .expect("a subscriber");
     Exchange {
         ask: Box::new(move |verbs| send!(verbs, publisher)),
-        answer: Box::new(move |verbs| assert_eq!(recv!(verbs, subscriber), BODY)),
+        answer: Box::new(move |verbs| assert_eq!(recv!(verbs, subscriber), body())),
         hear: Box::new(|_| {}),
     }
 }
@@ -120,7 +132,7 @@ fn raw_publishing(endpoint: &str) -> Exchange {
         .expect("a subscriber");
     Exchange {
         ask: Box::new(move |verbs| send!(verbs, publisher)),
-        answer: Box::new(move |verbs| assert_eq!(recv!(verbs, subscriber), BODY)),
+        answer: Box::new(move |verbs| assert_eq!(recv!(verbs, subscriber), body())),
         hear: Box::new(|_| {}),
     }
 }
@@ -141,7 +153,7 @@ fn request(endpoint: &str) -> Exchange {
                 Verbs::Async => block_on(reply.send_async(request)).expect("sent"),
             }
         }),
-        hear: Box::new(move |verbs| assert_eq!(recv!(verbs, req), BODY)),
+        hear: Box::new(move |verbs| assert_eq!(recv!(verbs, req), body())),
     }
 }
 
@@ -157,10 +169,10 @@ fn routed(endpoint: &str) -> Exchange {
         ask: Box::new(move |verbs| send!(verbs, asking)),
         answer: Box::new(move |verbs| {
             let (id, message) = recv!(verbs, router);
-            assert_eq!(message, BODY);
+            assert_eq!(message, body());
             send!(verbs, router, &id);
         }),
-        hear: Box::new(move |verbs| assert_eq!(recv!(verbs, dealer), BODY)),
+        hear: Box::new(move |verbs| assert_eq!(recv!(verbs, dealer), body())),
     }
 }
 
@@ -174,10 +186,10 @@ fn pair(endpoint: &str) -> Exchange {
     Exchange {
         ask: Box::new(move |verbs| send!(verbs, asking)),
         answer: Box::new(move |verbs| {
-            assert_eq!(recv!(verbs, there), BODY);
+            assert_eq!(recv!(verbs, there), body());
             send!(verbs, there);
         }),
-        hear: Box::new(move |verbs| assert_eq!(recv!(verbs, here), BODY)),
+        hear: Box::new(move |verbs| assert_eq!(recv!(verbs, here), body())),
     }
 }
 
