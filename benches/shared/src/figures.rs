@@ -67,7 +67,10 @@ pub fn machine() -> String {
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
         .map_or("unknown processor", |(_, name)| name);
     let (system, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
-    format!("{cores} cores of {model}, {system} {architecture}")
+    // It decides how much a loopback holds, and so whether large messages stay in the cache.
+    let congestion = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control")
+        .map_or(String::new(), |name| format!(", tcp with {}", name.trim()));
+    format!("{cores} cores of {model}, {system} {architecture}{congestion}")
 }
 
 /// Puts text between the markers of this name in a file, or at its end if there are none.
