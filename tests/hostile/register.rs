@@ -142,6 +142,7 @@ pub(crate) const ROWS: &[(&str, &[Shown])] = &[
         Test(AUTHENTICATION, "an_authenticator_that_blocks_holds_up_nobody_who_is_in"),
         Test(AUTHENTICATION, "an_authenticator_that_panics_lets_nobody_in_and_goes_on"),
         Test(AUTHENTICATION, "a_request_that_is_dropped_is_denied"),
+        Test(AUTHENTICATION, "a_peer_to_whom_nobody_has_said_no_is_told_nothing_and_comes_back"),
     ]),
     // patterns
     ("REP gets a request without the empty delimiter; with a million envelope frames", &[

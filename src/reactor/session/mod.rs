@@ -405,7 +405,7 @@ impl Session {
         }
     }
 
-    /// Has the application's authenticator asked about the peer. To drop the request is to deny it.
+    /// Has the application's authenticator asked about the peer. To drop the request is to deny it for now.
     fn ask(&self, inquiry: Inquiry, address: String, process: Option<ProcessCredentials>) {
         let Some(authenticator) = self.config.options.mechanism.authenticator().cloned() else {
             return self.handle_verdict(Err(Denial::Unanswered));
