@@ -191,6 +191,10 @@ impl User {
 }
 
 /// Why a peer was not let in.
+///
+/// A peer is told so if it was [`Refused`](Self::Refused), or if the decision has [`Failed`](Self::Failed). Otherwise nobody
+/// has said no, and the connection just ends: a peer that is told of a denial stays away for long, or, if it is libzmq's,
+/// for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Denial {
@@ -198,9 +202,12 @@ pub enum Denial {
     Refused,
     /// The authenticator has said: not now.
     NotNow,
-    /// The authenticator could not decide, and why: what was wrong with the answer of a [`Zap`](crate::Zap) handler, above
-    /// all.
+    /// What was asked has an answer that is no decision, and why: the handler of a [`Zap`](crate::Zap) says that it has
+    /// failed, or does not keep to RFC 27.
     Failed(&'static str),
+    /// There was nobody to ask, or nobody is left to answer, and why: a [`Zap`](crate::Zap) has no handler, or one with too
+    /// many questions before it.
+    Unavailable(&'static str),
     /// The authenticator has panicked, has dropped the request, or had too many of them before it.
     Unanswered,
     /// The authenticator has not answered in time.
@@ -212,7 +219,9 @@ impl fmt::Display for Denial {
         f.write_str(match self {
             Self::Refused => "the authenticator said no",
             Self::NotNow => "the authenticator said not now",
-            Self::Failed(why) => return write!(f, "the authenticator could not decide: {why}"),
+            Self::Failed(why) | Self::Unavailable(why) => {
+                return write!(f, "the authenticator could not decide: {why}");
+            }
             Self::Unanswered => "the authenticator gave no answer",
             Self::TimedOut => "the authenticator took too long",
         })
@@ -236,8 +245,10 @@ pub(crate) type Verdict = Result<Arc<User>, Denial>;
 ///
 /// It is called on a thread of its own, of which a [`Context`](crate::Context) has four for each of its I/O threads, so it
 /// may block; but peers wait in line for a thread. To take longer without that, take the request away, to a task or
-/// thread of your own, and [answer](AuthRequest::answer) it there. A peer that has no answer after 5 s is denied, and so is one whose
-/// request is dropped, be it by a panic.
+/// thread of your own, and [answer](AuthRequest::answer) it there.
+///
+/// A peer that has no answer after 5 s is denied [for now](Decision::DenyForNow), and so is one whose request is dropped: on
+/// purpose, by a panic, or because 1,024 wait before it.
 ///
 /// Any `Fn(&AuthRequest) -> Decision` is an authenticator:
 ///
@@ -295,7 +306,7 @@ pub enum Decision {
     DenyForNow,
 }
 
-/// A peer that wants to be let in. Dropped without an [answer](Self::answer), it is not.
+/// A peer that wants to be let in. Dropped without an [answer](Self::answer), it is not, but may come back.
 #[must_use = "a request that is dropped is denied"]
 pub struct AuthRequest {
     inquiry: Inquiry,
@@ -380,8 +391,8 @@ impl AuthRequest {
     }
 
     /// Does not let the peer in, for want of a decision.
-    pub(crate) fn fail(mut self, why: &'static str) {
-        self.reply(Err(Denial::Failed(why)));
+    pub(crate) fn fail(mut self, denial: Denial) {
+        self.reply(Err(denial));
     }
 
     fn reply(&mut self, verdict: Verdict) {

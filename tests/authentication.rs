@@ -8,6 +8,7 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -402,28 +403,45 @@ fn a_peer_without_a_mechanism_is_let_in_by_its_address_and_known() {
     }
 }
 
+/// Does something else with the first request than to decide on it, and lets in everybody who comes later.
+struct Moody {
+    first: AtomicBool,
+    at_first: fn(AuthRequest),
+}
+
+impl Authenticator for Moody {
+    fn authenticate(&self, request: AuthRequest) {
+        if self.first.swap(false, Ordering::Relaxed) {
+            (self.at_first)(request);
+        } else {
+            request.answer(Decision::Allow(User::default()));
+        }
+    }
+}
+
 #[test]
-fn a_peer_that_is_denied_for_now_comes_back() {
-    let first = std::sync::atomic::AtomicBool::new(true);
-    let pull = Pull::builder()
-        .null_server(move |_: &AuthRequest| {
-            if first.swap(false, std::sync::atomic::Ordering::Relaxed) {
-                Decision::DenyForNow
-            } else {
-                Decision::Allow(User::default())
-            }
-        })
-        .build();
-    let push = Push::builder()
-        .reconnect_interval(Some(Duration::from_millis(1)))
-        .build();
-    let (at_server, at_client) = (pull.monitor(), push.monitor());
-    push.connect(pull.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
-    push.send("a little later").unwrap();
-    assert_eq!(
-        await_outcome(&at_server),
-        Err(DisconnectReason::Denied(Denial::NotNow))
-    );
-    assert_eq!(await_outcome(&at_client), Err(DisconnectReason::PeerClosed));
-    assert_eq!(recv(&pull), "a little later");
+fn a_peer_to_whom_nobody_has_said_no_is_told_nothing_and_comes_back() {
+    let cases: [(fn(AuthRequest), Denial); 4] = [
+        (|request| request.answer(Decision::DenyForNow), Denial::NotNow),
+        (drop, Denial::Unanswered),
+        (|_| std::panic::resume_unwind(Box::new(())), Denial::Unanswered),
+        (std::mem::forget, Denial::TimedOut),
+    ];
+    for (at_first, denial) in cases {
+        let first = AtomicBool::new(true);
+        let pull = Pull::builder()
+            .null_server(Moody { first, at_first })
+            .handshake_timeout(Duration::from_millis(200))
+            .build();
+        let push = Push::builder()
+            .reconnect_interval(Some(Duration::from_millis(1)))
+            .build();
+        let (at_server, at_client) = (pull.monitor(), push.monitor());
+        push.connect(pull.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+        push.send("a little later").unwrap();
+        assert_eq!(await_outcome(&at_server), Err(DisconnectReason::Denied(denial)));
+        let told = await_outcome(&at_client);
+        assert_eq!(told, Err(DisconnectReason::PeerClosed), "{denial}");
+        assert_eq!(recv(&pull), "a little later");
+    }
 }

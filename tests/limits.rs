@@ -11,7 +11,7 @@ mod support;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use aqueduct::{DisconnectReason, Endpoint, Event, Monitor, Pull, Push};
+use aqueduct::{AllowAny, DisconnectReason, Endpoint, Event, Monitor, Pull, Push};
 use support::*;
 
 /// Why a connection was not let in.
@@ -51,6 +51,34 @@ fn a_host_with_many_handshakes_makes_room_at_its_own_cost() {
     assert_eq!(recv(&pull), "was slow");
     let shed = (CROWD - LIMIT + 1) as u64;
     assert_eq!(pull.stats().endings.of("handshakes at once"), shed);
+}
+
+#[test]
+fn who_has_been_let_in_is_not_shed_for_strangers() {
+    const LIMIT: usize = 8;
+    for transport in Transport::WIRED {
+        let pull = Pull::builder()
+            .plain_server(AllowAny)
+            .max_handshakes(LIMIT)
+            .build();
+        let monitor = pull.monitor();
+        let endpoint = pull.bind(transport.anywhere()).unwrap();
+        let mut greeting = GREETING;
+        greeting[12..17].copy_from_slice(b"PLAIN");
+        let mut friend = RawPeer::connect(&endpoint);
+        friend
+            .say(&greeting)
+            .say(&command("HELLO", b"\x05alice\x06secret"));
+        friend.hear_greeting();
+        assert!(friend.hear_frame().is_command("WELCOME"));
+        let _crowd: Vec<_> = (0..3 * LIMIT).map(|_| RawPeer::connect(&endpoint)).collect();
+        for _ in 0..=2 * LIMIT {
+            next_refusal(&monitor);
+        }
+        let initiate = command("INITIATE", b"\x0bSocket-Type\0\0\0\x04PUSH");
+        friend.say(&initiate).say(&frame(0, b"was let in before"));
+        assert_eq!(recv(&pull), "was let in before");
+    }
 }
 
 #[test]

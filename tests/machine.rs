@@ -13,7 +13,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aqueduct::{BindError, DisconnectReason, Endpoint, Event, Pull, Push, RecvError};
 use support::*;
@@ -309,6 +309,77 @@ fn a_live_owner_keeps_an_ipc_path_whoever_it_is() {
     join(&push, &pull, &endpoint);
     push.send("mine").unwrap();
     assert_eq!(recv(&pull), "mine");
+}
+
+/// Not a test of its own: one of two processes that the next test starts. It binds when and where it is told, says what came
+/// of that, hears one message if it was let, and lets go at the next line.
+#[test]
+#[ignore = "started by of_two_processes_that_race_for_a_path_one_has_it"]
+fn a_racing_process() {
+    if !is_child() {
+        return;
+    }
+    let mut lines = std::io::stdin().lines().map_while(Result::ok);
+    while let Some(order) = lines.next() {
+        let (start, endpoint) = order.split_once(' ').unwrap();
+        let start = UNIX_EPOCH + Duration::from_nanos(start.parse().unwrap());
+        let pull = Pull::new();
+        // No sleep ends on time, and the other one is as fast.
+        while SystemTime::now() < start {
+            std::hint::spin_loop();
+        }
+        match pull.bind(endpoint) {
+            Ok(_) => {
+                println!("outcome bound");
+                println!("got {}", text(&recv(&pull)));
+            }
+            Err(BindError::Io { source, .. }) => println!("outcome {:?}", source.kind()),
+            Err(other) => panic!("{other:?}"),
+        }
+        lines.next();
+        pull.close();
+        println!("let go");
+    }
+}
+
+#[test]
+fn of_two_processes_that_race_for_a_path_one_has_it() {
+    const ROUNDS: u64 = 8 * STEPS;
+    /// Microseconds from the first step of a bind to its last.
+    const STEPS: u64 = 40;
+    /// Time enough for both to hear of it.
+    const AHEAD: Duration = Duration::from_millis(2);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let endpoint = format!("ipc://{}", path.display());
+    let mut racers = [(); 2].map(|()| ChildTest::start("a_racing_process", "exec"));
+    for round in 0..ROUNDS {
+        // Mostly there is nothing at the path, and sometimes what a process left that is gone, which takes longer.
+        if round % 4 == 3 {
+            drop(UnixListener::bind(&path).unwrap());
+        }
+        let mut start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + AHEAD;
+        for racer in &mut racers {
+            racer.say(&format!("{} {endpoint}", start.as_nanos()));
+            // From round to round the other one meets the first at a later step.
+            start += Duration::from_micros(round / 4 % STEPS);
+        }
+        let outcomes = racers.each_ref().map(|racer| racer.hear("outcome "));
+        let winner = match outcomes.each_ref().map(String::as_str) {
+            ["bound", "AddrInUse"] => &racers[0],
+            ["AddrInUse", "bound"] => &racers[1],
+            other => panic!("round {round}: {other:?}"),
+        };
+        let push = Push::new();
+        push.connect(&endpoint).unwrap();
+        push.send(round.to_string()).unwrap();
+        assert_eq!(winner.hear("got "), round.to_string());
+        for racer in &mut racers {
+            racer.say("let go");
+            racer.hear("let go");
+        }
+    }
+    racers.into_iter().for_each(ChildTest::end);
 }
 
 #[test]

@@ -130,6 +130,12 @@ fn undecided(builder: &Builder<Pull>) -> &'static str {
     }
 }
 
+/// Has a peer come about which there is nobody to ask: it is not told, for there may be somebody next time.
+fn no_handler(builder: &Builder<Pull>) {
+    let denied = DisconnectReason::Denied(Denial::Unavailable("there is no handler"));
+    assert_eq!(turned_away(builder), (denied, DisconnectReason::PeerClosed));
+}
+
 #[test]
 fn a_200_lets_the_peer_in_as_the_user_that_the_handler_names() {
     for transport in Transport::WIRED {
@@ -243,20 +249,26 @@ fn an_answer_with_anything_wrong_lets_nobody_in() {
 #[test]
 fn without_a_handler_nobody_is_let_in_until_there_is_one() {
     let mut house = House::empty();
-    assert_eq!(undecided(&house.pull()), "there is no handler");
+    no_handler(&house.pull());
     // A socket that takes no questions is none.
     let deaf = Pull::builder().context(&house.context).build();
     deaf.bind(Zap::ADDRESS).unwrap();
-    assert_eq!(undecided(&house.pull()), "there is no handler");
+    no_handler(&house.pull());
     deaf.close();
+
+    let (pull, early) = (house.pull().build(), alice());
+    let monitor = early.monitor();
+    early.connect(pull.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+    early.send("still here").unwrap();
+    assert_eq!(failure(&monitor), DisconnectReason::PeerClosed);
     house.open(|question| answer(question, "200"));
-    marry(&alice(), &house.pull().build(), Transport::Tcp);
+    assert_eq!(recv(&pull), "still here", "who came too early comes back");
 }
 
 #[test]
 fn a_handler_of_another_context_is_not_asked() {
     let elsewhere = House::with(|question| answer(question, "200"));
-    assert_eq!(undecided(&House::empty().pull()), "there is no handler");
+    no_handler(&House::empty().pull());
     drop(elsewhere);
 }
 
@@ -291,7 +303,7 @@ fn a_handler_that_goes_with_the_question_lets_nobody_in() {
     router.close();
     assert_eq!(
         failure(&monitor),
-        DisconnectReason::Denied(Denial::Failed("the handler has gone"))
+        DisconnectReason::Denied(Denial::Unavailable("the handler has gone"))
     );
 }
 

@@ -125,8 +125,10 @@ impl Dialer {
             (None, Some(closed)) => self.config.hooks.emit(closed),
             (None, None) => {}
         }
-        if let Some(session) = session.filter(|session| now || !session.is_settled()) {
-            session.close(DisconnectReason::Local);
+        match session {
+            Some(session) if now => session.close(DisconnectReason::Local),
+            Some(session) => session.break_off(DisconnectReason::Local),
+            None => {}
         }
     }
 

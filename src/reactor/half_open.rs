@@ -8,10 +8,17 @@ use crate::transport::Site;
 
 /// Something that shakes hands until it is settled.
 pub(super) trait Handshake {
+    /// The application has let the peer in; what is left is to say hello.
+    fn is_known(&self) -> bool;
+
     fn is_settled(&self) -> bool;
 }
 
 impl Handshake for Arc<Session> {
+    fn is_known(&self) -> bool {
+        Session::is_known(self)
+    }
+
     fn is_settled(&self) -> bool {
         Session::is_settled(self)
     }
@@ -20,7 +27,9 @@ impl Handshake for Arc<Session> {
 /// Those that may still be shaking hands, the oldest in front.
 ///
 /// When there are too many, the oldest of the site that has the most must go. So one host with many connections makes
-/// room at its own cost, whatever its number; and if all come from one site, it is the oldest of all.
+/// room at its own cost, whatever its number; and if all come from one site, it is the oldest of all. A peer that the
+/// application has let in outlasts the strangers of its site, unless such peers are the most of them: otherwise those that
+/// then fall silent would leave no room for others.
 pub(super) struct HalfOpen<T> {
     line: VecDeque<(Site, T)>,
     /// How many of the line each site has.
@@ -54,12 +63,25 @@ impl<T: Handshake> HalfOpen<T> {
         if self.line.len() <= limit {
             return None;
         }
-        let most = self.shares.values().max();
-        let victim = self
-            .line
-            .iter()
-            .position(|(site, _)| self.shares.get(site) == most)?;
+        let victim = self.victim()?;
         self.remove(victim)
+    }
+
+    /// Finds the one that must go.
+    fn victim(&self) -> Option<usize> {
+        let most = self.shares.values().max();
+        let (crowded, _) = self.line.iter().find(|(site, _)| self.shares.get(site) == most)?;
+        let crowd = || {
+            self.line
+                .iter()
+                .enumerate()
+                .filter(|(_, (site, _))| site == crowded)
+        };
+        let balance: i32 = crowd()
+            .map(|(_, (_, handshake))| if handshake.is_known() { 1 } else { -1 })
+            .sum();
+        let (at, _) = crowd().find(|(_, (_, handshake))| handshake.is_known() == (balance > 0))?;
+        Some(at)
     }
 
     /// Lets go of those that are done, as far as they are the oldest; so the line is hardly longer than it must be.
@@ -100,13 +122,26 @@ mod tests {
 
     use super::*;
 
-    /// A handshake by number, with a switch.
+    /// How far a handshake is.
+    #[derive(Clone, Copy, Default, PartialEq, Eq)]
+    enum Stage {
+        #[default]
+        Begun,
+        Known,
+        Settled,
+    }
+
+    /// A handshake by number.
     #[derive(Clone)]
-    struct Fake(u32, Rc<Cell<bool>>);
+    struct Fake(u32, Rc<Cell<Stage>>);
 
     impl Handshake for Fake {
+        fn is_known(&self) -> bool {
+            self.1.get() == Stage::Known
+        }
+
         fn is_settled(&self) -> bool {
-            self.1.get()
+            self.1.get() == Stage::Settled
         }
     }
 
@@ -143,6 +178,23 @@ mod tests {
         );
     }
 
+    /// A line of three from one site, of which the oldest are known, and who goes for each of three more.
+    fn shed_of(known: usize) -> [Option<u32>; 3] {
+        let mut line = HalfOpen::new();
+        let all = [0, 1, 2].map(fake);
+        all.iter().for_each(|fake| drop(line.add(A, fake.clone(), 3)));
+        all[..known].iter().for_each(|fake| fake.1.set(Stage::Known));
+        [3, 4, 5].map(|number| add(&mut line, A, number, 3))
+    }
+
+    #[test]
+    fn who_has_been_let_in_outlasts_strangers_and_does_not_crowd_them_out() {
+        assert_eq!(shed_of(0), [0, 1, 2].map(Some));
+        assert_eq!(shed_of(1), [1, 2, 3].map(Some));
+        assert_eq!(shed_of(2), [2, 3, 4].map(Some), "as many strangers as others");
+        assert_eq!(shed_of(3), [0, 3, 4].map(Some), "a stranger comes in at all");
+    }
+
     #[test]
     fn what_is_settled_counts_no_more() {
         let mut line = HalfOpen::new();
@@ -150,7 +202,7 @@ mod tests {
         for handshake in [fake(0), settled.clone(), fake(2)] {
             assert!(line.add(A, handshake, 3).is_none());
         }
-        settled.1.set(true);
+        settled.1.set(Stage::Settled);
         assert_eq!(add(&mut line, A, 3, 3), None);
         assert_eq!(line.shares.get(&A), Some(&3));
         assert_eq!(line.take().len(), 3);
@@ -162,7 +214,7 @@ mod tests {
         let mut line = HalfOpen::new();
         let all = [0, 1, 2].map(fake);
         all.iter().for_each(|fake| drop(line.add(A, fake.clone(), 3)));
-        all[..2].iter().for_each(|fake| fake.1.set(true));
+        all[..2].iter().for_each(|fake| fake.1.set(Stage::Settled));
         line.forget_settled();
         assert_eq!((line.line.len(), line.shares.get(&A)), (1, Some(&1)));
     }

@@ -113,7 +113,7 @@ impl Listener {
         drop(state);
         drop(socket);
         for session in handshakes {
-            session.close(DisconnectReason::Local);
+            session.break_off(DisconnectReason::Local);
         }
         self.config.hooks.emit(Event::Closed {
             endpoint: Endpoint::clone(&self.endpoint),
@@ -208,7 +208,7 @@ impl Listener {
     fn accept_and_shed(self: &Arc<Self>, now: Instant) {
         let limit = self.config.options.max_handshakes as u64;
         for session in self.accept(now) {
-            session.close(DisconnectReason::OverLimit {
+            session.break_off(DisconnectReason::OverLimit {
                 what: "handshakes at once",
                 got: limit + 1,
                 limit,
@@ -225,5 +225,110 @@ impl Source for Listener {
     fn handle_timeout(self: Arc<Self>, now: Instant, _scratch: &mut Scratch) {
         self.state.lock().armed = None;
         self.accept_and_shed(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpStream;
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::allowance::Allowance;
+    use crate::options::LinkOptions;
+    use crate::peer::{PeerInfo, SocketType};
+    use crate::pipe::{self, Limits, PipeEnd, PipeLimits, WhenFull};
+    use crate::reactor::{Hooks, Link};
+    use crate::zmtp;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// A socket that tells when a peer is accepted, and when it is ready.
+    struct Porter {
+        events: Mutex<mpsc::Sender<&'static str>>,
+        pipes: Mutex<Vec<PipeEnd>>,
+    }
+
+    impl Porter {
+        fn tell(&self, event: &'static str) {
+            let _ = self.events.lock().send(event);
+        }
+    }
+
+    impl Hooks for Porter {
+        fn attach(&self, _: &Arc<Endpoint>, _: &Arc<PeerInfo>, _: bool) -> Result<Link, DisconnectReason> {
+            let limits = Limits {
+                messages: 1,
+                bytes: 1,
+                when_full: WhenFull::default(),
+            };
+            let (ours, end) = pipe::pair(PipeLimits {
+                send: limits,
+                recv: limits,
+            });
+            self.pipes.lock().push(ours);
+            Ok(Link { pipe: 0, end })
+        }
+
+        fn readmit(&self, _: usize, _: &Arc<PeerInfo>) -> Result<(), DisconnectReason> {
+            Ok(())
+        }
+
+        fn connected(&self, _: usize, _: Arc<Session>, _: Arc<PeerInfo>) {
+            self.tell("ready");
+        }
+
+        fn publish(&self, _: &[usize]) {}
+
+        fn disconnected(&self, _: usize, _: u64, _: bool, _: Option<Event>) {}
+
+        fn emit(&self, event: Event) {
+            if matches!(event, Event::Accepted { .. }) {
+                self.tell("accepted");
+            }
+        }
+    }
+
+    #[test]
+    fn a_peer_that_was_to_be_shed_and_is_ready_by_now_stays() {
+        let (tell, events) = mpsc::channel();
+        let options = LinkOptions::default();
+        let config = Arc::new(LinkConfig {
+            hooks: Arc::new(Porter {
+                events: Mutex::new(tell),
+                pipes: Mutex::default(),
+            }),
+            zmtp: Arc::new(zmtp::Config::new(SocketType::Pull, &options)),
+            options,
+            allowance: Allowance::new(0),
+            linger: None,
+            receives: true,
+        });
+        let reactor = Reactor::new().unwrap();
+        let listener = Listener::bind(&reactor, &config, &"tcp://127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.endpoint().to_string().split_off("tcp://".len());
+        // Chosen to be shed, as it were.
+        let come = || {
+            let client = TcpStream::connect(&address).unwrap();
+            assert_eq!(events.recv_timeout(LONG), Ok("accepted"));
+            let [session] = <[_; 1]>::try_from(listener.state.lock().handshakes.take())
+                .ok()
+                .unwrap();
+            (client, session)
+        };
+        let (_silent, slow) = come();
+        slow.break_off(DisconnectReason::Local);
+        assert!(slow.is_ended());
+
+        let (mut client, quick) = come();
+        client
+            .write_all(&zmtp::fuzzing::prelude(SocketType::Pull, 1))
+            .unwrap();
+        assert_eq!(events.recv_timeout(LONG), Ok("ready"));
+        quick.break_off(DisconnectReason::Local);
+        assert!(!quick.is_ended());
+        listener.unbind();
+        reactor.stop();
     }
 }

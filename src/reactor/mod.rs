@@ -70,7 +70,7 @@ const MAX_RESOLVERS: usize = 4;
 /// Peers that authenticators are asked about at once. One that takes long should take the request away, and answer later.
 const MAX_AUTHENTICATIONS: usize = 4;
 
-/// Peers that may wait for an authenticator to be free; more are denied. As many as may shake hands at an endpoint.
+/// Peers that may wait for an authenticator to be free; more are denied for now. As many as may shake hands at an endpoint.
 const MAX_UNDECIDED: usize = 1024;
 
 /// The event loop's own token, for kicks; no slab key is like it.

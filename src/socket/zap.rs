@@ -11,11 +11,11 @@ use super::watch::{Interest, Watch};
 use crate::context::Context;
 use crate::error::ReqRecvError;
 use crate::reactor::Alarm;
-use crate::security::{AuthRequest, Authenticator, Decision};
+use crate::security::{AuthRequest, Authenticator, Decision, Denial};
 use crate::sync::Mutex;
 use crate::{zap, zmtp};
 
-/// Peers that a handler may be asked about at once; more are denied. As many as may wait for any other authenticator.
+/// Peers that a handler may be asked about at once; more are denied for now. As many as may wait for any other authenticator.
 const MAX_ASKED: usize = 1024;
 
 /// Asks a handler of RFC 27 (the ZeroMQ Authentication Protocol, ZAP): a `Rep` or `Router` that is bound to
@@ -33,9 +33,10 @@ const MAX_ASKED: usize = 1024;
 /// | 400 | is [denied](crate::Decision::Deny), and told so |
 /// | 500 | is denied, and told so |
 ///
-/// Whatever else an answer is, it counts as 500: in the reason of the event, [`Denial::Failed`](crate::Denial::Failed), is
-/// what was wrong with it. So it does if there is no handler, if it is closed before it has answered, or if there are 1,024
-/// questions before it. After 5 s without an answer the peer has been denied as with any authenticator.
+/// Whatever else an answer is, it counts as 500: in the reason of the event, [`Denial::Failed`], is what was wrong with it.
+///
+/// If there is no handler, if it is closed before it has answered, or if there are 1,024 questions before it, the peer is
+/// denied for now, by [`Denial::Unavailable`]. After 5 s without an answer it has been, as with any authenticator.
 ///
 /// No thread waits for an answer: the one that answers lets the peer in. So a `Router` may answer many, in any order. A peer
 /// that has gone meanwhile is not asked back for; an answer about it leads nowhere, which for a `Rep` is an error.
@@ -92,9 +93,9 @@ impl Zap {
     }
 
     /// Asks about a peer, through a socket of its own: the answer on it is about this peer and no other.
-    fn ask(&self, id: &str, request: &AuthRequest) -> Result<Req, &'static str> {
+    fn ask(&self, id: &str, request: &AuthRequest) -> Result<Req, Denial> {
         if Arc::strong_count(&self.asked) > MAX_ASKED {
-            return Err("too many questions are before the handler");
+            return Err(Denial::Unavailable("too many questions are before the handler"));
         }
         let builder = Req::builder().context(&self.context);
         let req = builder.immediate(true).linger(Some(Duration::ZERO)).build();
@@ -102,7 +103,7 @@ impl Zap {
         if asked {
             Ok(req)
         } else {
-            Err("there is no handler")
+            Err(Denial::Unavailable("there is no handler"))
         }
     }
 }
@@ -119,10 +120,11 @@ impl Authenticator for Zap {
         let id = self.ids.fetch_add(1, Ordering::Relaxed).to_string();
         let req = match self.ask(&id, &request) {
             Ok(req) => req,
-            Err(why) => return request.fail(why),
+            Err(denial) => return request.fail(denial),
         };
         let Some(alarm) = give_up_after(self.patience, &req) else {
-            return request.fail("the system has nothing left to measure the time with");
+            let why = "the system has nothing left to measure the time with";
+            return request.fail(Denial::Unavailable(why));
         };
         let question = Question {
             req,
@@ -162,10 +164,13 @@ impl Question {
     fn attend(self: Arc<Self>) {
         let core = &self.req.0.0;
         loop {
+            let unavailable = |why| self.settle(Err(Denial::Unavailable(why)));
             match self.req.try_recv() {
-                Ok(answer) => return self.settle(zap::decision(&self.id, &answer)),
-                Err(ReqRecvError::PeerLost) => return self.settle(Err("the handler has gone")),
-                Err(ReqRecvError::Closed) => return self.settle(Err("the handler was not waited for")),
+                Ok(answer) => {
+                    return self.settle(zap::decision(&self.id, &answer).map_err(Denial::Failed));
+                }
+                Err(ReqRecvError::PeerLost) => return unavailable("the handler has gone"),
+                Err(ReqRecvError::Closed) => return unavailable("the handler was not waited for"),
                 // Another thread has the answer in its hands.
                 Err(ReqRecvError::OutOfTurn) => return,
                 Err(ReqRecvError::Timeout) => {}
@@ -178,14 +183,14 @@ impl Question {
     }
 
     /// Passes the decision on, the first time, and lets go of the socket, which lets go of us.
-    fn settle(&self, decision: Result<Decision, &'static str>) {
+    fn settle(&self, decision: Result<Decision, Denial>) {
         let waiting = self.waiting.lock().take();
         let Some((request, alarm)) = waiting else { return };
         drop(alarm);
         self.req.0.0.begin_close(Some(Duration::ZERO));
         match decision {
             Ok(decision) => request.answer(decision),
-            Err(why) => request.fail(why),
+            Err(denial) => request.fail(denial),
         }
     }
 }
@@ -201,7 +206,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::security::{Credentials, Denial, Inquiry, Verdict};
+    use crate::security::{Credentials, Inquiry, Verdict};
     use crate::{Endpoint, Frame, Router, RoutingId};
 
     /// A peer without credentials, and where the verdict on it comes.
@@ -267,12 +272,12 @@ mod tests {
         router.close();
         assert_eq!(
             abandoned.try_recv().unwrap(),
-            Err(Denial::Failed("the handler has gone"))
+            Err(Denial::Unavailable("the handler has gone"))
         );
         let asked_in_vain = ask(&zap);
         assert_eq!(
             asked_in_vain.try_recv().unwrap(),
-            Err(Denial::Failed("there is no handler"))
+            Err(Denial::Unavailable("there is no handler"))
         );
         assert_eq!((places(&zap), sockets()), (0, format!("{:?}", Context::new(1))));
     }
@@ -302,7 +307,7 @@ mod tests {
         assert!(verdict.try_recv().is_err());
         assert_eq!(places(&zap), 1);
         context.shutdown();
-        assert!(matches!(verdict.try_recv().unwrap(), Err(Denial::Failed(_))));
+        assert!(matches!(verdict.try_recv().unwrap(), Err(Denial::Unavailable(_))));
         assert_eq!(places(&zap), 0);
     }
 
@@ -317,7 +322,10 @@ mod tests {
         // The second is given up by a thread that has survived the first.
         for _ in 0..2 {
             let verdict = ask(&zap).recv_timeout(Duration::from_secs(20)).unwrap();
-            assert_eq!(verdict, Err(Denial::Failed("the handler was not waited for")));
+            assert_eq!(
+                verdict,
+                Err(Denial::Unavailable("the handler was not waited for"))
+            );
             assert_eq!(router.recv().unwrap().1.len(), 7, "it was asked");
         }
     }
@@ -328,7 +336,7 @@ mod tests {
         let (zap, router) = (Zap::new(&context), handler(&context));
         let all: Vec<_> = (0..MAX_ASKED).map(|_| ask(&zap)).collect();
         assert!(all.iter().all(|verdict| verdict.try_recv().is_err()));
-        let too_many = Err(Denial::Failed("too many questions are before the handler"));
+        let too_many = Err(Denial::Unavailable("too many questions are before the handler"));
         assert_eq!(ask(&zap).try_recv().unwrap(), too_many);
         router.close();
         assert!(all.iter().all(|verdict| verdict.try_recv().is_ok()));

@@ -147,6 +147,20 @@ impl Identity {
     }
 }
 
+/// The lock on a directory, which is there until this is dropped.
+#[derive(Debug)]
+struct Turn(Option<Flock<File>>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // To close the directory would not do: a process that was forked meanwhile has it open as well. A `Flock` that is
+        // dropped unlocks, but panics if the file system fails to, so that one is forgotten: a descriptor is lost.
+        if let Some(Err((stuck, _))) = self.0.take().map(Flock::unlock) {
+            std::mem::forget(stuck);
+        }
+    }
+}
+
 /// Binds and listens, and returns the endpoint with the wildcard resolved.
 pub(super) fn bind(
     endpoint: &IpcEndpoint,
@@ -315,7 +329,7 @@ fn bind_path(
 ///
 /// `None` if the directory cannot be read, its file system knows no locks, or somebody does not let go of it. Then a socket
 /// file that is young is left alone for a while, which is all that stands against processes that do not lock.
-fn lock_directory(path: &Path) -> Option<Flock<File>> {
+fn lock_directory(path: &Path) -> Option<Turn> {
     // Anything else is not opened: to open a pipe is to wait for who writes to it.
     let mut directory = File::options()
         .read(true)
@@ -324,7 +338,7 @@ fn lock_directory(path: &Path) -> Option<Flock<File>> {
         .ok()?;
     for _ in 0..LOOKS {
         match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Some(lock),
+            Ok(lock) => return Some(Turn(Some(lock))),
             Err((unlocked, Errno::EWOULDBLOCK | Errno::EINTR)) => {
                 directory = unlocked;
                 thread::sleep(LOOK_AGAIN);

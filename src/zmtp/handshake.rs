@@ -88,12 +88,13 @@ impl Denied {
     }
 
     /// The application will not have the peer, which is told so with a status code of RFC 27, as libzmq's peers expect.
-    /// One that may come back is told nothing: a peer of libzmq's never comes back after an ERROR.
+    /// One that may come back is told nothing: a peer of libzmq's never comes back after an ERROR, so a moment in which
+    /// nobody had time to decide would lock it out for good.
     pub(super) fn by_application(denial: Denial) -> Self {
         let status = match denial {
-            Denial::NotNow => None,
             Denial::Refused => Some("400"),
-            Denial::Failed(_) | Denial::Unanswered | Denial::TimedOut => Some("500"),
+            Denial::Failed(_) => Some("500"),
+            Denial::NotNow | Denial::Unavailable(_) | Denial::Unanswered | Denial::TimedOut => None,
         };
         Self {
             reason: DisconnectReason::Denied(denial),

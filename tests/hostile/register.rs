@@ -142,6 +142,7 @@ pub(crate) const ROWS: &[(&str, &[Shown])] = &[
         Test(AUTHENTICATION, "an_authenticator_that_blocks_holds_up_nobody_who_is_in"),
         Test(AUTHENTICATION, "an_authenticator_that_panics_lets_nobody_in_and_goes_on"),
         Test(AUTHENTICATION, "a_request_that_is_dropped_is_denied"),
+        Test(AUTHENTICATION, "a_peer_to_whom_nobody_has_said_no_is_told_nothing_and_comes_back"),
     ]),
     // patterns
     ("REP gets a request without the empty delimiter; with a million envelope frames", &[
@@ -167,6 +168,7 @@ pub(crate) const ROWS: &[(&str, &[Shown])] = &[
     ]),
     ("ipc path: live owner, stale socket, regular file, foreign owner", &[
         Test(MACHINE, "a_live_owner_keeps_an_ipc_path_whoever_it_is"),
+        Test(MACHINE, "of_two_processes_that_race_for_a_path_one_has_it"),
         Test(MACHINE, "a_file_that_is_no_socket_is_left_alone"),
         Test(MACHINE, "a_path_of_another_user_is_left_alone"),
         Test(MACHINE, "only_the_owner_may_enter_an_ipc_path"),

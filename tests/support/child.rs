@@ -1,7 +1,7 @@
 //! A process of its own for a part of a test that no process would share: few descriptors, signals, standing still.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -72,6 +72,11 @@ impl ChildTest {
                 return rest.to_owned();
             }
         }
+    }
+
+    /// Gives it a line to read.
+    pub(crate) fn say(&mut self, line: &str) {
+        writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
     }
 
     /// What the system tells about it after its name, beginning with its state.

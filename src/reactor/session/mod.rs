@@ -44,6 +44,8 @@ pub(crate) struct Session {
     config: Arc<LinkConfig>,
     origin: Origin,
     state: Mutex<State>,
+    /// The application has let the peer in.
+    known: AtomicBool,
     /// The handshake is over, one way or the other.
     settled: AtomicBool,
     /// The connection is closed.
@@ -193,6 +195,7 @@ impl Session {
                     ignored: 0,
                     armed: None,
                 }),
+                known: AtomicBool::new(false),
                 settled: AtomicBool::new(false),
                 ended: AtomicBool::new(false),
                 myself: Weak::clone(myself),
@@ -215,6 +218,11 @@ impl Session {
         reactor.arm(session.key, &mut state.armed, deadline);
         drop(state);
         Ok(session)
+    }
+
+    /// Tells whether the application has let the peer in.
+    pub(super) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
     }
 
     /// Tells whether the handshake is over.
@@ -240,6 +248,12 @@ impl Session {
         self.end(&mut state, reason, &mut after);
         drop(state);
         self.settle(after);
+    }
+
+    /// Closes the connection if its handshake is not over. It may be over since somebody found that it was not, for verdicts
+    /// come on any thread; then the connection stays.
+    pub(super) fn break_off(&self, reason: DisconnectReason) {
+        self.run(|state, _| if state.link.is_none() { Err(reason) } else { Ok(()) });
     }
 
     /// Does something with the locked state, closes the connection if that failed, and then does what is left.
@@ -405,7 +419,7 @@ impl Session {
         }
     }
 
-    /// Has the application's authenticator asked about the peer. To drop the request is to deny it.
+    /// Has the application's authenticator asked about the peer. To drop the request is to deny it for now.
     fn ask(&self, inquiry: Inquiry, address: String, process: Option<ProcessCredentials>) {
         let Some(authenticator) = self.config.options.mechanism.authenticator().cloned() else {
             return self.handle_verdict(Err(Denial::Unanswered));
@@ -434,6 +448,7 @@ impl Session {
 
     /// The application has decided on the peer, on any thread.
     fn handle_verdict(&self, verdict: Verdict) {
+        self.known.store(verdict.is_ok(), Ordering::Relaxed);
         self.run(|state, after| {
             state.connection.handle_verdict(verdict, Instant::now())?;
             self.handle_events(state, after)?;

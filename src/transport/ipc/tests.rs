@@ -210,6 +210,20 @@ fn a_pipe_that_somebody_put_in_the_place_of_the_directory_is_not_waited_for() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_lock_that_the_system_does_not_take_back_harms_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut turn = lock_directory(&directory.path().join("socket")).expect("a lock");
+    // A descriptor by which nothing can be unlocked stands in for a file system that fails.
+    let nothing = File::options()
+        .read(true)
+        .custom_flags(OFlag::O_PATH.bits())
+        .open(directory.path());
+    **turn.0.as_mut().unwrap() = nothing.unwrap();
+    drop(turn);
+}
+
+#[test]
 fn whoever_holds_the_lock_for_ever_keeps_nobody_from_binding() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");

@@ -67,8 +67,10 @@ fn a_peer_that_is_denied_hears_why_unless_it_may_come_back() {
     for (denial, told) in [
         (Denial::Refused, Some(b"400")),
         (Denial::Failed("on purpose"), Some(b"500")),
-        (Denial::Unanswered, Some(b"500")),
         (Denial::NotNow, None),
+        (Denial::Unanswered, None),
+        (Denial::Unavailable("on purpose"), None),
+        (Denial::TimedOut, None),
     ] {
         let now = Instant::now();
         let mut end = asking(now);

@@ -1,10 +1,11 @@
 //! PLAIN with libzmq: either library asks for the password, in every socket type, and what a wrong one leads to.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aqueduct::{
-    AuthRequest, Buildable, Builder, Dealer, Decision, Denial, DisconnectReason, Event, Monitor, Pair, Pub,
-    Pull, Push, Rep, Req, Router, Sub, User, XPub, XSub,
+    AuthRequest, Authenticator, Buildable, Builder, Dealer, Decision, Denial, DisconnectReason, Event,
+    Monitor, Pair, Pub, Pull, Push, Rep, Req, Router, Sub, User, XPub, XSub,
 };
 use aqueduct_interop::{Classic, LONG, Link, Plug, Wired, await_event, bounded, frames, keen};
 use zmq::SocketEvent;
@@ -16,15 +17,13 @@ enum Server {
     Classic,
 }
 
-/// Lets in alice with her password; has no answer for who is broken.
+/// Lets in alice with her password.
 fn gate(request: &AuthRequest) -> Decision {
     if request.credentials().is_login("alice", "secret") {
-        return Decision::Allow(User::new("alice"));
+        Decision::Allow(User::new("alice"))
+    } else {
+        Decision::Deny
     }
-    if request.credentials().is_login("broken", "pieces") {
-        std::panic::resume_unwind(Box::new(()));
-    }
-    Decision::Deny
 }
 
 fn login(username: &'static str, password: &'static str) -> impl Fn(&zmq::Socket) -> zmq::Result<()> {
@@ -225,21 +224,53 @@ fn await_failure(monitor: &Monitor) -> DisconnectReason {
 #[test]
 fn classic_clients_are_told_that_ours_will_not_have_them() {
     bounded(|| {
-        let cases = [
-            ("alice", "guess", Denial::Refused),
-            ("broken", "pieces", Denial::Unanswered),
+        let pull = Server::Ours.ours(Pull::builder());
+        let monitor = pull.monitor();
+        let endpoint = pull.plug("tcp://127.0.0.1:*");
+        let stranger = Classic::with(zmq::PUSH, login("alice", "guess"));
+        let witness = stranger.witness();
+        stranger.connect(&endpoint);
+        assert_eq!(await_failure(&monitor), DisconnectReason::Denied(Denial::Refused));
+        // It would understand an ERROR that is spelt as its own servers spell it.
+        witness.expect(SocketEvent::HANDSHAKE_FAILED_PROTOCOL);
+        assert_eq!(pull.stats().denied, 1);
+    });
+}
+
+/// Does something else with the first request than to decide on it, and lets in everybody who comes later.
+struct Moody {
+    first: AtomicBool,
+    at_first: fn(AuthRequest),
+}
+
+impl Authenticator for Moody {
+    fn authenticate(&self, request: AuthRequest) {
+        if self.first.swap(false, Ordering::Relaxed) {
+            (self.at_first)(request);
+        } else {
+            request.answer(Decision::Allow(User::default()));
+        }
+    }
+}
+
+#[test]
+fn classic_clients_to_whom_nobody_has_said_no_come_back() {
+    bounded(|| {
+        let cases: [(fn(AuthRequest), Denial); 3] = [
+            (drop, Denial::Unanswered),
+            (|_| std::panic::resume_unwind(Box::new(())), Denial::Unanswered),
+            (std::mem::forget, Denial::TimedOut),
         ];
-        for (username, password, denial) in cases {
-            let pull = Server::Ours.ours(Pull::builder());
+        for (at_first, denial) in cases {
+            let first = AtomicBool::new(true);
+            let builder = keen(Pull::builder()).handshake_timeout(Duration::from_secs(1));
+            let pull = builder.plain_server(Moody { first, at_first }).build();
             let monitor = pull.monitor();
-            let endpoint = pull.plug("tcp://127.0.0.1:*");
-            let stranger = Classic::with(zmq::PUSH, login(username, password));
-            let witness = stranger.witness();
-            stranger.connect(&endpoint);
+            let push = Classic::with(zmq::PUSH, login("alice", "secret"));
+            push.connect(&pull.plug("tcp://127.0.0.1:*"));
             assert_eq!(await_failure(&monitor), DisconnectReason::Denied(denial));
-            // It would understand an ERROR that is spelt as its own servers spell it.
-            witness.expect(SocketEvent::HANDSHAKE_FAILED_PROTOCOL);
-            assert_eq!(pull.stats().denied, 1);
+            push.send(b"a little later");
+            assert_eq!(pull.recv_timeout(LONG).unwrap(), "a little later");
         }
     });
 }
