@@ -271,6 +271,19 @@ mod tests {
     }
 
     #[test]
+    fn a_public_key_is_written_as_it_is_read() {
+        let text = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
+        let key: PublicKey = text.parse().unwrap();
+        assert_eq!(key.to_string(), text);
+        assert_eq!(
+            format!("{key:>42}"),
+            format!("  {text}"),
+            "it keeps to its column"
+        );
+        assert_eq!(format!("{key:?}"), format!("PublicKey({text})"));
+    }
+
+    #[test]
     fn text_of_another_length_is_no_key() {
         for text in ["", "0", &"0".repeat(39), &"0".repeat(41), &"0".repeat(80)] {
             assert_eq!(text.parse::<PublicKey>(), Err(KeyError));
