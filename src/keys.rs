@@ -320,6 +320,13 @@ mod tests {
         }
     }
 
+    /// A text that had to grow would leave a part of itself where it was.
+    #[test]
+    fn the_text_of_a_secret_key_fills_just_what_is_reserved_for_it() {
+        let secret = SecretKey::from_bytes([7; LEN]);
+        assert_eq!(secret.expose_z85(str::len), TEXT_LEN);
+    }
+
     #[test]
     fn a_secret_key_is_not_shown() {
         let pair = KeyPair::generate().unwrap();
