@@ -271,6 +271,19 @@ mod tests {
     }
 
     #[test]
+    fn a_public_key_is_written_as_it_is_read() {
+        let text = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
+        let key: PublicKey = text.parse().unwrap();
+        assert_eq!(key.to_string(), text);
+        assert_eq!(
+            format!("{key:>42}"),
+            format!("  {text}"),
+            "it keeps to its column"
+        );
+        assert_eq!(format!("{key:?}"), format!("PublicKey({text})"));
+    }
+
+    #[test]
     fn text_of_another_length_is_no_key() {
         for text in ["", "0", &"0".repeat(39), &"0".repeat(41), &"0".repeat(80)] {
             assert_eq!(text.parse::<PublicKey>(), Err(KeyError));
@@ -305,6 +318,13 @@ mod tests {
             SecretKey: Clone, fmt::Debug, fmt::Display, PartialEq, std::hash::Hash, AsRef<[u8]>, Into<String>;
             KeyPair: Clone, fmt::Display, PartialEq, std::hash::Hash;
         }
+    }
+
+    /// A text that had to grow would leave a part of itself where it was.
+    #[test]
+    fn the_text_of_a_secret_key_fills_just_what_is_reserved_for_it() {
+        let secret = SecretKey::from_bytes([7; LEN]);
+        assert_eq!(secret.expose_z85(str::len), TEXT_LEN);
     }
 
     #[test]

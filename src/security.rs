@@ -466,6 +466,46 @@ mod tests {
     }
 
     #[test]
+    fn a_request_that_is_logged_says_who_comes_from_where_and_not_the_password() {
+        let inquiry = Inquiry {
+            credentials: plain("alice", "secret"),
+            routing_id: RoutingId::default(),
+            properties: Vec::new(),
+        };
+        let endpoint: Endpoint = "tcp://127.0.0.1:5555".parse().unwrap();
+        let address = "127.0.0.9:1".to_owned();
+        let request = AuthRequest::new(inquiry, "".into(), endpoint, address, None, Box::new(drop));
+        let shown = format!("{request:?}");
+        for part in ["port: 5555", "127.0.0.9:1", "alice"] {
+            assert!(shown.contains(part), "no {part} in {shown}");
+        }
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn a_mechanism_that_is_logged_says_whether_it_asks() {
+        let asks = |mechanism: Mechanism| format!("{mechanism:?}").contains("Authenticator");
+        assert!(asks(Mechanism::PlainServer(Arc::new(AllowAny))) && !asks(Mechanism::Null));
+    }
+
+    #[test]
+    fn each_denial_gives_a_reason_of_its_own() {
+        let denials = [
+            Denial::Refused,
+            Denial::NotNow,
+            Denial::Failed("no handler"),
+            Denial::Unanswered,
+            Denial::TimedOut,
+        ];
+        let reasons = denials.map(|denial| denial.to_string());
+        for (at, reason) in reasons.iter().enumerate() {
+            assert!(reason.starts_with("the authenticator "), "{reason:?}");
+            assert!(!reasons[..at].contains(reason), "{reason:?} twice");
+        }
+        assert!(reasons[2].ends_with("no handler"), "{}", reasons[2]);
+    }
+
+    #[test]
     fn a_name_or_password_may_be_as_long_as_its_length_can_say() {
         let make =
             |name, password| Mechanism::plain_client(vec![b'a'; name].into(), vec![b'b'; password].into());

@@ -14,8 +14,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use aqueduct::{
-    AllowAny, AuthRequest, Buildable, Builder, Credentials, Dealer, Decision, DisconnectReason, Event,
-    KeyPair, Message, Monitor, Pair, PublicKey, Pull, Push, Router, RoutingId, Sub, User, XPub,
+    AllowAny, AllowList, AuthRequest, Buildable, Builder, Credentials, Dealer, Decision, DisconnectReason,
+    Event, KeyPair, Message, Monitor, Pair, PublicKey, Pull, Push, Router, RoutingId, Sub, User, XPub,
 };
 
 /// How long a test waits for what must happen.
@@ -145,6 +145,52 @@ fn the_authenticator_sees_the_key_and_says_who_it_is() {
     dealer.connect(&endpoint).unwrap();
     dealer.send("let me in").unwrap();
     while keys_seen.recv_timeout(LONG).unwrap() != wanted {}
+}
+
+#[test]
+fn the_authenticator_hears_what_a_client_says_of_itself() {
+    let server_keys = keys();
+    let public = server_keys.public();
+    let (seen, requests) = mpsc::channel();
+    let router = Router::builder()
+        .curve_server(server_keys, move |request: &AuthRequest| {
+            seen.send((request.routing_id().clone(), request.properties().to_vec()))
+                .unwrap();
+            Decision::Allow(User::default())
+        })
+        .build();
+    let id = RoutingId::new("desk").unwrap();
+    let builder = Dealer::builder().curve_client(public, keys());
+    let builder = builder.property("X-Region", "south").unwrap();
+    let dealer = builder.routing_id(id.clone()).build();
+    dealer.connect(router.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+    let said = vec![("X-Region".to_owned(), "south".into())];
+    assert_eq!(requests.recv_timeout(LONG).unwrap(), (id, said));
+}
+
+#[test]
+fn an_allow_list_lets_in_the_owners_of_its_keys_under_their_names() {
+    let (server_keys, alice, mallory) = (keys(), keys(), keys());
+    let public = server_keys.public();
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("alice.pub"), alice.public().to_string()).unwrap();
+    let list = AllowList::directory(home.path()).unwrap();
+    let pull = Pull::builder()
+        .curve_server(server_keys, list)
+        .recv_timeout(Some(LONG))
+        .build();
+    let endpoint = pull.bind("tcp://127.0.0.1:0").unwrap();
+
+    let stranger = Push::builder().curve_client(public, mallory).build();
+    let told = stranger.monitor();
+    stranger.connect(&endpoint).unwrap();
+    assert_eq!(reason(&told), DisconnectReason::Refused("400".to_owned()));
+
+    let push = Push::builder().curve_client(public, alice).build();
+    push.connect(&endpoint).unwrap();
+    push.send("it is me").unwrap();
+    let (message, peer) = pull.recv_with_peer().unwrap();
+    assert_eq!((message, peer.user_id()), ("it is me".into(), Some("alice")));
 }
 
 #[test]

@@ -130,6 +130,36 @@ fn buffers_grow_with_what_is_fed() {
 }
 
 #[test]
+fn a_body_that_was_only_announced_gets_a_small_buffer() {
+    let mut decoder = Decoder::default();
+    let header = [&[2][..], &(50_u64 << 20).to_be_bytes()].concat();
+    run(&mut decoder, &header, &mut Queue::new());
+    let (target, max) = decoder.direct_target(&rules()).unwrap();
+    assert_eq!((target.capacity(), max), (32 * 1024, 32 * 1024));
+}
+
+#[test]
+fn no_more_is_read_at_once_than_may_come() {
+    let now = Instant::now();
+    let end = End::new(SocketType::Pull, now);
+    assert_eq!(
+        end.connection.appetite(),
+        2 * 1024,
+        "a stranger has little to say"
+    );
+    let mut end = End::ready(SocketType::Pull, 1, &LinkOptions::default(), now);
+    assert_eq!(end.connection.appetite(), usize::MAX);
+    for (len, appetite) in [
+        (256 * 1024, 4 * 1024),
+        (256 * 1024 - 1, usize::MAX),
+        (10_000_000, 4 * 1024),
+    ] {
+        end.feed(&frame(0, &vec![7; len]), now).unwrap();
+        assert_eq!(end.connection.appetite(), appetite, "after {len} bytes");
+    }
+}
+
+#[test]
 fn a_peer_that_keeps_its_word_gets_its_buffer_at_once() {
     let mut decoder = Decoder::default();
     let mut inbox = Queue::new();

@@ -64,6 +64,37 @@ fn types_that_do_not_talk_close_and_say_why() {
 }
 
 #[test]
+fn ends_of_different_mechanisms_part_and_name_both() {
+    let now = Instant::now();
+    let plain = Mechanism::plain_client("alice".into(), "secret".into()).unwrap();
+    let mut end = End::new(SocketType::Pull, now);
+    let reason = end.feed(&greeting::emit(&plain), now).unwrap_err();
+    assert_eq!(
+        reason.to_string(),
+        "incompatible mechanism: ours is NULL, the peer's is PLAIN"
+    );
+}
+
+#[test]
+fn both_speak_the_older_version_of_the_two() {
+    let now = Instant::now();
+    for (theirs, spoken) in [
+        ([3, 0], (3, 0)),
+        ([3, 1], (3, 1)),
+        ([3, 2], (3, 1)),
+        ([4, 0], (3, 1)),
+        ([255, 1], (3, 1)),
+    ] {
+        let mut script = hello();
+        script[10..12].copy_from_slice(&theirs);
+        let mut end = End::new(SocketType::Pull, now);
+        end.feed(&[script, ready(&[("Socket-Type", b"PUSH")])].concat(), now)
+            .unwrap();
+        assert_eq!(peer_of(&end).version, spoken, "to a peer of {theirs:?}");
+    }
+}
+
+#[test]
 fn ready_says_what_it_should() {
     let now = Instant::now();
     let options = LinkOptions {
