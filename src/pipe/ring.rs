@@ -339,12 +339,7 @@ impl Ring {
     /// Tells whether so much is in the pipe that its writer should rest.
     #[inline]
     pub(crate) fn is_long(&self) -> bool {
-        self.held.weight() > LONG && !self.is_joined
-    }
-
-    /// Tells whether both ends belong to sockets.
-    pub(crate) fn is_joined(&self) -> bool {
-        self.is_joined
+        self.held.weight() > LONG
     }
 
     pub(crate) fn is_reader_closed(&self) -> bool {

@@ -121,7 +121,7 @@ impl<P: Pattern> Core<P> {
             self.wait_async(
                 |state: &mut State<P>| &mut state.senders,
                 State::next_sender,
-                || self.progress(messages),
+                |_| self.progress(messages),
             )
             .await?;
         }
@@ -172,7 +172,7 @@ impl<P: Pattern> Core<P> {
         into: &'a mut Vec<P::In>,
         max: usize,
     ) -> impl Future<Output = Result<usize, RecvError>> + Send + 'a {
-        self.wait_to_recv_async(move || settled(self.try_recv_many(into, max)))
+        self.wait_to_recv_async(move |_| settled(self.try_recv_many(into, max)))
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::monitor::Journal;
 use super::pacing::Pace;
 use super::waiters::{Signal, Waiters};
+use super::waiting::Joining;
 use crate::allowance::Allowance;
 use crate::context::{self, Context};
 use crate::error::{DisconnectReason, TryRecvError};
@@ -262,6 +263,16 @@ impl<P: Pattern> Core<P> {
     /// Receives to an empty place, if anything is here; returns the pipe that it came from.
     #[inline]
     pub(super) fn try_recv(&self, received: &mut Option<P::In>) -> Result<usize, TryRecvError> {
+        self.try_recv_or_join(received, None)
+    }
+
+    /// The same for a task, which then waits if nothing is here.
+    #[inline]
+    pub(super) fn try_recv_or_join(
+        &self,
+        received: &mut Option<P::In>,
+        joining: Option<&mut Joining<'_>>,
+    ) -> Result<usize, TryRecvError> {
         let mut state = self.state.lock();
         let from = state.recv(received);
         if let Some(from) = from
@@ -271,7 +282,7 @@ impl<P: Pattern> Core<P> {
         {
             return Ok(from);
         }
-        self.finish_recv(state, from)
+        self.finish_recv(state, from, joining)
     }
 
     /// Receives at most so many messages to a list that has room for them; fails if there were fewer.
@@ -286,18 +297,19 @@ impl<P: Pattern> Core<P> {
             }
             into.extend(received);
         }
-        self.finish_recv(state, from).map(|_| ())
+        self.finish_recv(state, from, None).map(|_| ())
     }
 
     /// The same, with what is known of the peer that it came from.
     pub(super) fn try_recv_with_peer(
         &self,
         received: &mut Option<P::In>,
+        joining: Option<&mut Joining<'_>>,
     ) -> Result<Arc<PeerInfo>, TryRecvError> {
         let mut state = self.state.lock();
         let from = state.recv(received);
         let info = from.and_then(|from| state.peers.get(&from)?.info.clone());
-        self.finish_recv(state, from)?;
+        self.finish_recv(state, from, joining)?;
         // Only an inproc peer can have sent before it was known, and only for a moment.
         Ok(info.unwrap_or_else(|| Arc::new(PeerInfo::new(P::TYPE))))
     }
@@ -308,6 +320,7 @@ impl<P: Pattern> Core<P> {
         &self,
         mut state: BriefMutexGuard<'_, State<P>>,
         from: Option<usize>,
+        joining: Option<&mut Joining<'_>>,
     ) -> Result<usize, TryRecvError> {
         let open = state.phase == Phase::Open;
         let next = if state.receivers.is_empty() {
@@ -315,6 +328,12 @@ impl<P: Pattern> Core<P> {
         } else {
             state.next_receiver()
         };
+        if let Some(joining) = joining
+            && from.is_none()
+            && open
+        {
+            joining.join(&mut state.receivers);
+        }
         self.unlock(state, next);
         match (from, open) {
             (Some(from), _) => Ok(from),

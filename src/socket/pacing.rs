@@ -1,9 +1,11 @@
 //! Pacing: a sender that is far ahead of its only peer lets it catch up for a moment.
 //!
 //! What waits in a queue that has outgrown the caches is fetched from memory to be written, and a queue that grows to
-//! its limit makes all that passes through it a third slower, or half. A limit that is so low would stop a sender whose
+//! its limit makes all that passes through it a third slower, or half; over inproc, bodies are not in the cache when their
+//! buffers serve again. A limit that is so low would stop a sender whose
 //! peer is not there yet. So the limit stays, and a sender that blocks anyway takes a rest before it makes a long queue
-//! longer: as long as the queue moves, and never longer than [`REST`] for each time that it did.
+//! longer: as long as the queue moves, and never longer than [`REST`] for each time that it did. A thread that sends to
+//! itself, or to one that receives only later, rests in vain; so each such rest puts the next one off for twice as long.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +25,27 @@ pub(super) const REST: Duration = Duration::from_millis(1);
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     /// What the peer had taken, in messages, when a rest was of no use.
-    stuck_at: Option<u64>,
+    stuck_at: u64,
+    /// How many more it has to take before there is another.
+    patience: u64,
+}
+
+impl Pace {
+    /// Takes note of a rest in which a peer that had taken so many messages took nothing.
+    fn note_stuck(&mut self, taken: u64) {
+        self.stuck_at = taken;
+        self.patience = self.patience.saturating_mul(2).max(1);
+    }
+
+    /// Takes note of a rest that was of use.
+    fn note_rested(&mut self) {
+        self.patience = 0;
+    }
+
+    /// Tells whether a rest may be of use again. A new peer begins to count anew, so that the difference is then vast.
+    fn may_rest(&self, taken: u64) -> bool {
+        taken.wrapping_sub(self.stuck_at) >= self.patience
+    }
 }
 
 impl<P: Pattern> Core<P> {
@@ -33,12 +55,12 @@ impl<P: Pattern> Core<P> {
         let before = backlog();
         let until = Instant::now().checked_add(REST);
         let short = || backlog().is_none().then_some(());
-        if self
-            .wait_for(|state| &mut state.resters, |_| None, until, short)
-            .is_none()
-        {
-            let mut state = self.state.lock();
-            state.pace.stuck_at = state.backlog_above(SHORT).filter(|taken| before == Some(*taken));
+        let rested = self.wait_for(|state| &mut state.resters, |_| None, until, short);
+        let mut state = self.state.lock();
+        match state.backlog_above(SHORT) {
+            Some(taken) if before == Some(taken) => state.pace.note_stuck(taken),
+            _ if rested.is_some() => state.pace.note_rested(),
+            _ => {}
         }
     }
 }
@@ -53,7 +75,7 @@ impl<P: Pattern> State<P> {
     #[inline(never)]
     fn should_rest(&mut self) -> bool {
         self.backlog_above(LONG)
-            .is_some_and(|taken| self.pace.stuck_at != Some(taken))
+            .is_some_and(|taken| self.pace.may_rest(taken))
     }
 
     /// Returns how many messages the only peer has taken, if more than this weight waits for it, and a sender can do
@@ -119,6 +141,21 @@ mod tests {
     }
 
     #[test]
+    fn a_sender_rests_for_a_peer_of_its_own_process_too() {
+        let core = push();
+        let mut far = peer(&core);
+        let _ = far.join_limits(core.pipe_limits());
+        let _ = core
+            .state
+            .lock()
+            .pipes
+            .only()
+            .unwrap()
+            .join_limits(core.pipe_limits());
+        assert!(is_ahead_after(&core, 4));
+    }
+
+    #[test]
     fn a_sender_with_other_peers_does_not_rest_for_one() {
         let core = push();
         let _far = [peer(&core), peer(&core)];
@@ -134,5 +171,20 @@ mod tests {
         assert!(!is_ahead_after(&core, 1));
         take(&mut far, 1);
         assert!(is_ahead_after(&core, 1));
+    }
+
+    #[test]
+    fn each_rest_in_vain_puts_the_next_one_off_for_longer() {
+        let mut pace = Pace::default();
+        assert!(pace.may_rest(0));
+        pace.note_stuck(0);
+        assert!(!pace.may_rest(0) && pace.may_rest(1));
+        pace.note_stuck(10);
+        assert!(!pace.may_rest(11) && pace.may_rest(12));
+        pace.note_stuck(20);
+        assert!(!pace.may_rest(23) && pace.may_rest(24));
+        assert!(pace.may_rest(0), "another peer has taken less");
+        pace.note_rested();
+        assert!(pace.may_rest(20));
     }
 }

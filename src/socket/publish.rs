@@ -183,7 +183,7 @@ impl<P: Publishes> Core<P> {
         self.wait_async(
             |state| &mut state.watchers,
             |_| None,
-            || self.has_subscribers(topic, expected),
+            |_| self.has_subscribers(topic, expected),
         )
         .await
     }

@@ -313,7 +313,7 @@ impl<'a> Round<'a> {
         let sent = self.core.wait_async(
             |state| &mut state.senders,
             State::next_sender,
-            || match self.core.try_send(&mut ask) {
+            |_| match self.core.try_send(&mut ask) {
                 Err(Unsent::Full) => is_late(),
                 settled => Some(settled.map_err(Failure::from)),
             },
@@ -322,7 +322,7 @@ impl<'a> Round<'a> {
         let outcome = self.core.wait_async(
             |state| &mut state.receivers,
             State::next_receiver,
-            || {
+            |_| {
                 self.try_hear()
                     .or_else(|| late.load(Ordering::Acquire).then_some(Err(Failure::TimedOut)))
             },

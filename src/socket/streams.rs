@@ -130,7 +130,7 @@ where
             |state| &mut state.receivers,
             State::next_receiver,
             context,
-            || settled(take(core)),
+            |_| settled(take(core)),
         );
         received.map(Result::ok)
     }
@@ -156,7 +156,7 @@ impl<P: Pattern, E> Outlet<P::Out, E> for Sending<P, E> {
             |state| &mut state.senders,
             State::next_sender,
             context,
-            || match unsent {
+            |_| match unsent {
                 Some(_) => core.try_unsent(unsent),
                 None => Some(Ok(())),
             },

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::core::{Core, State, Unsent, deadline, fire_signals};
 use super::pacing::REST;
 use super::waiters::Signal;
-use super::waiting::{PassOn, Queue, Waiting};
+use super::waiting::{Joining, PassOn, Queue, Waiting};
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError, WaitError};
 use crate::message::Message;
 use crate::pattern::{Offer, Pattern};
@@ -92,7 +92,7 @@ impl<P: Pattern> Core<P> {
     /// The same for a task.
     pub(super) fn wait_to_recv_async<'a, T: Send + 'a>(
         &'a self,
-        attempt: impl FnMut() -> Option<Result<T, RecvError>> + Unpin + Send + 'a,
+        attempt: impl FnMut(&mut Joining<'_>) -> Option<Result<T, RecvError>> + Unpin + Send + 'a,
     ) -> impl Future<Output = Result<T, RecvError>> + Send + 'a {
         self.wait_async(
             |state: &mut State<P>| &mut state.receivers,
@@ -102,9 +102,14 @@ impl<P: Pattern> Core<P> {
     }
 
     pub(super) fn recv_now(&self) -> Result<P::In, TryRecvError> {
+        self.recv_or_join(None)
+    }
+
+    /// The same for a task, which then waits if nothing is here.
+    fn recv_or_join(&self, mut joining: Option<&mut Joining<'_>>) -> Result<P::In, TryRecvError> {
         let mut received = None;
         loop {
-            self.try_recv(&mut received)?;
+            self.try_recv_or_join(&mut received, joining.as_deref_mut())?;
             if let Some(received) = received {
                 return Ok(received);
             }
@@ -114,9 +119,16 @@ impl<P: Pattern> Core<P> {
 
     /// Receives what is here, with what is known of its sender.
     pub(super) fn recv_with_peer_now(&self) -> Result<(P::In, Arc<PeerInfo>), TryRecvError> {
+        self.recv_with_peer_or_join(None)
+    }
+
+    fn recv_with_peer_or_join(
+        &self,
+        mut joining: Option<&mut Joining<'_>>,
+    ) -> Result<(P::In, Arc<PeerInfo>), TryRecvError> {
         loop {
             let mut received = None;
-            let info = self.try_recv_with_peer(&mut received)?;
+            let info = self.try_recv_with_peer(&mut received, joining.as_deref_mut())?;
             if let Some(received) = received {
                 return Ok((received, info));
             }
@@ -133,7 +145,7 @@ impl<P: Pattern> Core<P> {
     pub(super) fn recv_with_peer_async(
         &self,
     ) -> impl Future<Output = Result<(P::In, Arc<PeerInfo>), RecvError>> + Send {
-        self.wait_to_recv_async(|| settled(self.recv_with_peer_now()))
+        self.wait_to_recv_async(|joining| settled(self.recv_with_peer_or_join(Some(joining))))
     }
 
     /// Waits in one of the socket's sets until `attempt` succeeds.
@@ -141,7 +153,7 @@ impl<P: Pattern> Core<P> {
         &'a self,
         queue: impl Queue<P> + Unpin + Send + 'a,
         pass_on: PassOn<P>,
-        attempt: impl FnMut() -> Option<T> + Unpin + Send + 'a,
+        attempt: impl FnMut(&mut Joining<'_>) -> Option<T> + Unpin + Send + 'a,
     ) -> impl Future<Output = T> + Send + 'a {
         Waiting::new(self, queue, pass_on, attempt)
     }
@@ -224,12 +236,12 @@ impl<P: Pattern> Core<P> {
             self,
             |state| &mut state.senders,
             State::next_sender,
-            move || self.try_unsent(out),
+            move |_| self.try_unsent(out),
         )
     }
 
     pub(super) fn recv_async(&self) -> impl Future<Output = Result<P::In, RecvError>> + Send {
-        self.wait_to_recv_async(|| self.try_received())
+        self.wait_to_recv_async(|joining| settled(self.recv_or_join(Some(joining))))
     }
 
     pub(super) fn wait_for_peers_async(
@@ -240,12 +252,12 @@ impl<P: Pattern> Core<P> {
             self,
             |state| &mut state.watchers,
             |_| None,
-            move || self.has_peers(expected),
+            move |_| self.has_peers(expected),
         )
     }
 
     pub(super) fn wait_closed_async(&self) -> impl Future<Output = CloseReport> + Send {
-        Waiting::new(self, |state| &mut state.watchers, |_| None, || self.report())
+        Waiting::new(self, |state| &mut state.watchers, |_| None, |_| self.report())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::core::{Core, State};
 use super::waiters::{Signal, Waiters};
@@ -15,6 +15,25 @@ impl<P, F: Fn(&mut State<P>) -> &mut Waiters + Copy> Queue<P> for F {}
 /// Chooses who is to be told in place of somebody who was told and leaves.
 pub(super) type PassOn<P> = fn(&mut State<P>) -> Option<Signal>;
 
+/// A task that makes an attempt, and would wait if there is nothing to have.
+pub(super) struct Joining<'a> {
+    waker: &'a Waker,
+    id: Option<u64>,
+}
+
+impl<'a> Joining<'a> {
+    fn new(waker: &'a Waker) -> Self {
+        Self { waker, id: None }
+    }
+
+    /// Joins those who wait. Under the lock under which the attempt was in vain, that saves another attempt.
+    pub(super) fn join(&mut self, waiters: &mut Waiters) {
+        if self.id.is_none() {
+            self.id = Some(waiters.add(Signal::Task(self.waker.clone())));
+        }
+    }
+}
+
 /// A task's place in one of a socket's sets of waiters. Whoever has it must [leave](Self::leave) before it goes.
 #[derive(Debug, Default)]
 pub(super) struct Place {
@@ -24,26 +43,28 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Attempts something, and joins those who wait if it fails. Once it has succeeded the place can be used again.
+    /// Attempts something, and joins those who wait if it fails, unless the attempt has done so itself. Once it has
+    /// succeeded the place can be used again.
     pub(super) fn poll<P: Pattern, T>(
         &mut self,
         core: &Core<P>,
         queue: impl Queue<P>,
         pass_on: PassOn<P>,
         context: &Context<'_>,
-        mut attempt: impl FnMut() -> Option<T>,
+        mut attempt: impl FnMut(&mut Joining<'_>) -> Option<T>,
     ) -> Poll<T> {
         if let Some(id) = self.id.take() {
             core.stop_waiting(queue, |_| None, id);
         }
-        if let Some(done) = attempt() {
-            self.leave(core, queue, pass_on);
-            return Poll::Ready(done);
+        let mut joining = Joining::new(context.waker());
+        let mut done = attempt(&mut joining);
+        if done.is_none() && joining.id.is_none() {
+            joining.join(queue(&mut core.state.lock()));
+            // What happened before we joined would not be told to us.
+            done = attempt(&mut joining);
         }
-        let signal = Signal::Task(context.waker().clone());
-        self.id = Some(queue(&mut core.state.lock()).add(signal));
-        // What happened before we joined would not be told to us.
-        if let Some(done) = attempt() {
+        self.id = joining.id;
+        if let Some(done) = done {
             self.leave(core, queue, pass_on);
             return Poll::Ready(done);
         }
@@ -78,7 +99,7 @@ pub(super) struct Waiting<'a, P: Pattern, Q: Queue<P>, A> {
     place: Place,
 }
 
-impl<'a, P: Pattern, T, Q: Queue<P>, A: FnMut() -> Option<T>> Waiting<'a, P, Q, A> {
+impl<'a, P: Pattern, T, Q: Queue<P>, A: FnMut(&mut Joining<'_>) -> Option<T>> Waiting<'a, P, Q, A> {
     pub(super) fn new(core: &'a Core<P>, queue: Q, pass_on: PassOn<P>, attempt: A) -> Self {
         Self {
             core,
@@ -90,7 +111,12 @@ impl<'a, P: Pattern, T, Q: Queue<P>, A: FnMut() -> Option<T>> Waiting<'a, P, Q, 
     }
 }
 
-impl<P: Pattern, T, Q: Queue<P> + Unpin, A: FnMut() -> Option<T> + Unpin> Future for Waiting<'_, P, Q, A> {
+impl<P, T, Q, A> Future for Waiting<'_, P, Q, A>
+where
+    P: Pattern,
+    Q: Queue<P> + Unpin,
+    A: FnMut(&mut Joining<'_>) -> Option<T> + Unpin,
+{
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
@@ -103,5 +129,42 @@ impl<P: Pattern, T, Q: Queue<P> + Unpin, A: FnMut() -> Option<T> + Unpin> Future
 impl<P: Pattern, Q: Queue<P>, A> Drop for Waiting<'_, P, Q, A> {
     fn drop(&mut self) {
         self.place.leave(self.core, self.queue, self.pass_on);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Options;
+    use crate::pattern::PullPattern;
+
+    /// Polls a place of a socket to which nothing comes, with an attempt that may join by itself; returns how often that
+    /// was made, and the socket's waiters.
+    fn attempts(joins: bool) -> (u32, usize) {
+        let core: std::sync::Arc<Core<PullPattern>> =
+            Core::new(&crate::Context::default(), Options::default());
+        let (mut place, mut count) = (Place::default(), 0);
+        let polled = place.poll(
+            &core,
+            |state| &mut state.receivers,
+            State::next_receiver,
+            &Context::from_waker(Waker::noop()),
+            |joining| {
+                count += 1;
+                joins.then(|| joining.join(&mut core.state.lock().receivers));
+                None::<()>
+            },
+        );
+        assert!(polled.is_pending());
+        let told = core.state.lock().receivers.tell_all().len();
+        place.leave(&core, |state| &mut state.receivers, State::next_receiver);
+        assert!(core.state.lock().receivers.is_empty());
+        (count, told)
+    }
+
+    #[test]
+    fn who_joins_under_the_lock_of_an_attempt_need_not_make_another() {
+        assert_eq!(attempts(true), (1, 1));
+        assert_eq!(attempts(false), (2, 1));
     }
 }
