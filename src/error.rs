@@ -88,8 +88,12 @@ impl SendManyError {
     }
 }
 
+// A tag of eight bytes lies where a message has the length of its body: were it shorter, a result that holds a message would
+// be moved in other pieces than the message was written in, and the processor would wait for its own writes.
+
 /// Why no message was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[repr(u64)]
 pub enum RecvError {
     /// No message came in time.
     #[error("no message came in time")]
@@ -101,6 +105,7 @@ pub enum RecvError {
 
 /// Why no message was received at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[repr(u64)]
 pub enum TryRecvError {
     /// No message is here.
     #[error("no message is here")]

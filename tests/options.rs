@@ -8,11 +8,12 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use aqueduct::{
-    DisconnectReason, DropReason, Endpoint, Event, Keepalive, Message, Pull, Push, RecvError, SendError,
-    WaitError,
+    Context, DisconnectReason, DropReason, Endpoint, Event, Keepalive, Message, Pull, Push, RecvError,
+    SendError, WaitError,
 };
 use support::*;
 
@@ -282,6 +283,59 @@ fn idle_peers_keep_each_other_alive() {
             Err(RecvError::Timeout)
         );
     }
+}
+
+/// What many peers send is left with the system as long as the application has something left from each; a PING among it
+/// is not.
+#[test]
+fn a_peer_is_heard_whose_message_is_not_received_while_those_of_many_others_are() {
+    const OTHERS: usize = 16;
+    const TURN: u64 = 10;
+    // Nobody but the thread that receives runs the connections of those who receive.
+    let there = Context::new(1);
+    let pulls = [(); OTHERS].map(|()| Pull::new());
+    let pushes = pulls.each_ref().map(|pull| {
+        let push = Push::builder().context(&there).build();
+        push.connect(&pull.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+        push
+    });
+    let silent = Pull::new();
+    let waits = Push::builder()
+        .context(&there)
+        .heartbeat_interval(Some(Duration::from_millis(20)))
+        .heartbeat_timeout(Duration::from_millis(1500))
+        .build();
+    let monitor = waits.monitor();
+    waits.connect(&silent.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+    waits.send("waits").unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut sent = [0_u64; OTHERS];
+            while !stop.load(Ordering::Relaxed) {
+                for (push, sent) in pushes.iter().zip(&mut sent) {
+                    *sent += u64::from(push.try_send(sent.to_be_bytes()).is_ok());
+                }
+            }
+        });
+        let began = Instant::now();
+        for turn in 0.. {
+            for (pull, number) in pulls
+                .iter()
+                .flat_map(|pull| (0..TURN).map(move |nth| (pull, nth)))
+            {
+                assert_eq!(recv(pull), (turn * TURN + number).to_be_bytes());
+            }
+            if began.elapsed() > Duration::from_secs(3) {
+                break;
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    while let Ok(event) = monitor.try_recv() {
+        assert!(!matches!(event, Event::Disconnected { .. }), "{event:?}");
+    }
+    assert_eq!(recv(&silent), "waits");
 }
 
 #[test]

@@ -275,6 +275,11 @@ impl PipeEnd {
         self.tx.0.lock().room()
     }
 
+    /// Marks this end as waiting until the other one has read what it has; tells whether it has anything to read.
+    pub(crate) fn hold_back(&mut self) -> bool {
+        self.tx.0.lock().ring.hold_back()
+    }
+
     /// Tells whether a message could be sent now, and marks this end as waiting if not.
     pub(crate) fn is_writable(&mut self) -> bool {
         self.staged().messages > 0 || self.room().is_some()

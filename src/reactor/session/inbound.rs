@@ -1,6 +1,7 @@
 //! The reading side of a session: stream → protocol → pipe, within a budget.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use super::super::event_loop::{READ_MOST, Scratch};
 use super::{Aftermath, Session, State};
@@ -13,6 +14,32 @@ const DRAIN_READS: usize = 4;
 /// The size of an unfinished message for which no connection is ended, however short memory is: what one connection may
 /// hold unearned in any case.
 const FREE_OF_QUESTION: u64 = 64 * 1024;
+
+/// How long what has come is left with the system at most. What the peer says beside messages, such as a PING, should not
+/// wait for an application that takes its time, and neither should messages for which there is room.
+const LEFT_AT_MOST: Duration = Duration::from_millis(500);
+
+/// Whether what has come is left with the system, while the application has something left from this peer.
+#[derive(Debug, Default)]
+pub(super) enum Left {
+    #[default]
+    Nothing,
+    /// It is, and the application has had something left ever since.
+    Since(Instant),
+    /// It was for long enough, and is not until the application has nothing left.
+    TooLong,
+}
+
+impl Left {
+    /// A timer went off.
+    pub(super) fn look_at_time(&mut self, now: Instant) {
+        if let Self::Since(since) = self
+            && now.saturating_duration_since(*since) >= LEFT_AT_MOST
+        {
+            *self = Self::TooLong;
+        }
+    }
+}
 
 /// What a read brought.
 enum Read {
@@ -42,6 +69,9 @@ impl Session {
         let mut budget = scratch.share;
         while state.readable && !state.stalled {
             if budget == 0 {
+                if self.leaves_for_later(state, scratch) {
+                    break;
+                }
                 // The system has no reason to report again what it has reported: come back without being told.
                 self.reactor.schedule(self.key);
                 break;
@@ -60,6 +90,27 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Leaves what has come with the system if the application has something left from this peer, which will schedule
+    /// this session when it has not; tells whether that is so.
+    pub(super) fn leaves_for_later(&self, state: &mut State, scratch: &Scratch) -> bool {
+        if !scratch.lazy || !state.readable || state.hangup || state.stalled {
+            return false;
+        }
+        if !state.link.as_mut().is_some_and(|link| link.end.hold_back()) {
+            state.left = Left::Nothing;
+            return false;
+        }
+        let since = match state.left {
+            Left::Nothing => scratch.now,
+            Left::Since(since) => since,
+            Left::TooLong => return false,
+        };
+        state.left = Left::Since(since);
+        self.reactor
+            .arm(self.key, &mut state.armed, since.checked_add(LEFT_AT_MOST));
+        true
     }
 
     /// Accounts for the message that has come in part. When the socket's connections hold more than they may, one that is

@@ -22,6 +22,7 @@ use crate::sync::Mutex;
 use crate::transport::{Arrival, Stream};
 use crate::zmtp::{Batch, Connection};
 use crate::{Endpoint, ProcessCredentials, zmtp};
+use inbound::Left;
 use outbound::Burst;
 
 /// A connection.
@@ -81,6 +82,9 @@ struct State {
     connecting: bool,
     /// The system has, or may have, bytes for us.
     readable: bool,
+    left: Left,
+    /// The last census of busy connections that this one is part of.
+    census: u32,
     /// The peer closed its side: a short read does not mean that there is no more to come.
     hangup: bool,
     /// Bytes that were read and could not be decoded for want of room in the pipe.
@@ -183,6 +187,8 @@ impl Session {
                     address,
                     connecting,
                     readable: false,
+                    left: Left::default(),
+                    census: 0,
                     hangup: false,
                     leftover: Vec::new(),
                     unfinished: Share::of(&config.allowance),
@@ -502,6 +508,9 @@ impl Source for Session {
         self.run(|state, after| {
             state.readable |= readiness.readable || readiness.hangup;
             state.hangup |= readiness.hangup;
+            if readiness.readable && std::mem::replace(&mut state.census, scratch.census) != scratch.census {
+                scratch.counted += 1;
+            }
             if state.connecting {
                 self.check_connected(state, scratch.now, after)?;
             }
@@ -514,8 +523,10 @@ impl Source for Session {
             if state.draining {
                 return self.drain_input(state, scratch);
             }
-            self.fill(state, scratch, after)?;
-            self.check_allowance(state)?;
+            if !self.leaves_for_later(state, scratch) {
+                self.fill(state, scratch, after)?;
+                self.check_allowance(state)?;
+            }
             self.flush(state, after)?;
             if state.draining {
                 return self.drain_input(state, scratch);
@@ -529,6 +540,7 @@ impl Source for Session {
     fn handle_timeout(self: Arc<Self>, now: Instant, scratch: &mut Scratch) {
         self.run(|state, after| {
             state.armed = None;
+            state.left.look_at_time(now);
             if state.draining {
                 return Err(DisconnectReason::Local);
             }
