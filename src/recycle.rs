@@ -79,7 +79,8 @@ struct Hand {
 
 impl Hand {
     fn take(&mut self, capacity: usize) -> Option<Vec<u8>> {
-        let buffer = self.buffers.pop_if(|buffer| fits(buffer, capacity))?;
+        let at = self.buffers.iter().rposition(|buffer| fits(buffer, capacity))?;
+        let buffer = self.buffers.remove(at);
         self.bytes = self.bytes.saturating_sub(buffer.capacity());
         Some(buffer)
     }

@@ -296,7 +296,7 @@ fn a_peer_is_heard_whose_message_is_not_received_while_those_of_many_others_are(
     let pulls = [(); OTHERS].map(|()| Pull::new());
     let pushes = pulls.each_ref().map(|pull| {
         let push = Push::builder().context(&there).build();
-        push.connect(&pull.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+        push.connect(pull.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
         push
     });
     let silent = Pull::new();
@@ -306,7 +306,7 @@ fn a_peer_is_heard_whose_message_is_not_received_while_those_of_many_others_are(
         .heartbeat_timeout(Duration::from_millis(1500))
         .build();
     let monitor = waits.monitor();
-    waits.connect(&silent.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+    waits.connect(silent.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
     waits.send("waits").unwrap();
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -360,7 +360,8 @@ setters! {
     /// TCP's own probes of an idle connection. Default `None`: as the system has it.
     keepalive(probes: Option<Keepalive>) |options| options.link.transport.keepalive = probes;
 
-    /// The system's buffer for outgoing bytes of one connection. Default `None`: as the system has it.
+    /// The system's buffer for outgoing bytes of one connection. Default `None`: as the system has it, with at most 256 KiB
+    /// that it has not sent yet (tcp on Linux).
     send_buffer(bytes: Option<usize>) |options| options.link.transport.send_buffer = bytes;
 
     /// The system's buffer for incoming bytes of one connection. Default `None`: as the system has it.

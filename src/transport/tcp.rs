@@ -181,7 +181,10 @@ fn open(addr: SocketAddr) -> io::Result<Socket> {
 /// Sets the options of a connection; on a listener too, for bad values to show at bind.
 fn apply(socket: &Socket, is_ipv6: bool, options: &TransportOptions) -> io::Result<()> {
     socket.set_tcp_nodelay(options.nodelay)?;
-    limit_unsent(socket)?;
+    // Who says how much the system shall take is given that.
+    if options.send_buffer.is_none() {
+        limit_unsent(socket)?;
+    }
     apply_buffers(socket, options)?;
     if let Some(keepalive) = &options.keepalive {
         socket.set_tcp_keepalive(&probes(keepalive))?;

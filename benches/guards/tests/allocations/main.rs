@@ -60,10 +60,12 @@ fn check(pattern: &str, connect: impl Fn() -> Exchange, endpoint: &str, verbs: V
     let (transport, _) = endpoint.split_once(':').unwrap_or_default();
     let allowed = allowed(pattern, transport);
     let mut failed = 0;
-    for (how, count) in [
-        ("in turn", in_turn(connect(), verbs)),
-        ("in threads", in_threads(connect(), verbs)),
-    ] {
+    let mut counts = vec![("in turn", in_turn(connect(), verbs))];
+    // How large the queues of longer messages grow is up to the scheduler, again and again.
+    if SIZE.load(Ordering::Relaxed) == SIZES[0] {
+        counts.push(("in threads", in_threads(connect(), verbs)));
+    }
+    for (how, count) in counts {
         let verdict = if count > allowed { "TOO MANY" } else { "" };
         failed += usize::from(count > allowed);
         let verbs = format!("{verbs:?}");
