@@ -25,6 +25,10 @@ const READ_IN_ALL: usize = 512 * 1024;
 /// What each of them reads at least, or its system calls would cost more than the cache saves.
 const READ_LEAST: usize = 8 * 1024;
 
+/// How long a turn deals with peers that still shake hands, who may cost a tenth of a millisecond each: the others wait for
+/// one or two of them at most, however many come at once. In the tests of this crate each turn deals with one.
+const STRANGERS_MOST: Duration = Duration::from_micros(if cfg!(test) { 0 } else { 100 });
+
 /// So many connections are many. Of these a caller reads only those from which the application has nothing left: what
 /// the others have sent stays with the system, for it would have left the cache before it is received.
 const MANY: usize = 8;
@@ -54,6 +58,8 @@ pub(crate) struct Scratch {
     pub(super) counted: usize,
     /// Bytes read in this turn.
     pub(super) read: usize,
+    /// Time that went to handshakes in this turn.
+    pub(super) strangers: Duration,
     /// Started at the first need in a turn.
     pub(super) now: Instant,
 }
@@ -63,6 +69,11 @@ impl Scratch {
     fn share_among(&mut self, connections: usize) {
         let most = if self.lazy { READ_OF_MANY } else { READ_MOST };
         self.share = (READ_IN_ALL / connections.max(1)).clamp(READ_LEAST, most);
+    }
+
+    /// Tells whether peers that still shake hands have had their part of this turn.
+    pub(super) fn has_met_enough_strangers(&self) -> bool {
+        self.strangers > STRANGERS_MOST
     }
 }
 
@@ -112,6 +123,7 @@ impl EventLoop {
             counted: 0,
             lazy: false,
             read: 0,
+            strangers: Duration::ZERO,
             now: Instant::now(),
         };
         Self {
@@ -130,6 +142,7 @@ impl EventLoop {
     /// Runs what is due, waits for more as told if nothing was, and runs what has come.
     pub(super) fn turn(&mut self, reactor: &Reactor, sleep: Option<Sleep<'_>>) {
         self.scratch.now = Instant::now();
+        self.scratch.strangers = Duration::ZERO;
         self.take_census();
         // A caller comes back as soon as it has nothing left. Others may not, and see to it that all is read.
         self.scratch.lazy = self.crowd >= MANY && sleep.is_some_and(|sleep| sleep.waiter.is_some());

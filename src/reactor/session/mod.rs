@@ -505,11 +505,16 @@ impl Session {
 
 impl Source for Session {
     fn handle_ready(self: Arc<Self>, readiness: Readiness, scratch: &mut Scratch) {
+        let met = (!self.is_settled()).then(Instant::now);
         self.run(|state, after| {
             state.readable |= readiness.readable || readiness.hangup;
             state.hangup |= readiness.hangup;
             if readiness.readable && std::mem::replace(&mut state.census, scratch.census) != scratch.census {
                 scratch.counted += 1;
+            }
+            if met.is_some() && scratch.has_met_enough_strangers() {
+                self.reactor.schedule(self.key);
+                return Ok(());
             }
             if state.connecting {
                 self.check_connected(state, scratch.now, after)?;
@@ -535,6 +540,9 @@ impl Source for Session {
                 .arm(self.key, &mut state.armed, state.connection.poll_timeout());
             Ok(())
         });
+        if let Some(met) = met {
+            scratch.strangers += met.elapsed();
+        }
     }
 
     fn handle_timeout(self: Arc<Self>, now: Instant, scratch: &mut Scratch) {
