@@ -211,6 +211,11 @@ fn key_pair(seed: u8) -> crate::KeyPair {
     crate::SecretKey::from_bytes([seed; 32]).into()
 }
 
+/// What frames may be longer sealed than in the input. Short ones are so many times over, and the memory for that is ours,
+/// not the connection's, which is what is limited.
+#[cfg(feature = "curve")]
+const SEALED: usize = 4096;
+
 /// Claims: those of [`connection`], for CURVE: with bytes at any point of the handshake and after it, and with frames that
 /// the peer has sealed, whatever is in them.
 #[cfg(feature = "curve")]
@@ -234,7 +239,9 @@ pub(crate) fn curve(data: &[u8]) {
         }
         _ => {
             let mut rest = bytes;
-            while let [flags, len, tail @ ..] = rest {
+            while let [flags, len, tail @ ..] = rest
+                && sealed.len() < bytes.len().saturating_add(SEALED)
+            {
                 let (body, later) = tail.split_at_checked(usize::from(*len)).unwrap_or((tail, &[]));
                 peer.seal_frame(*flags, body, &mut sealed);
                 rest = later;
