@@ -31,8 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const PACE: Duration = Duration::from_millis(1);
 const DRIP: Duration = Duration::from_secs(1);
 
-/// How often those who say HELLO come, and how many of them stay: more than a server keeps.
-const HELLO_TICK: Duration = Duration::from_millis(10);
+/// How often those who say HELLO come: one at a time, at the rate that is asked for. And how many of them stay: more than a
+/// server keeps.
+const HELLO_TICK: Duration = Duration::from_millis(2);
 const HELLOS_AT_ONCE: usize = 2000;
 
 pub(crate) fn run(mut arguments: Arguments) -> Outcome<()> {
