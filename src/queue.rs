@@ -215,7 +215,7 @@ impl Queue {
             return true;
         }
         if let Some(pooled) = message.as_pooled() {
-            let len = pooled.as_slice().len();
+            let len = pooled.len();
             self.reserve(HEADER + SHORT);
             self.packed
                 .extend_from_slice(&[PACKED, u8::try_from(len).unwrap_or(0)]);

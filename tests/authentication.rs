@@ -8,7 +8,6 @@
 
 mod support;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -403,22 +402,6 @@ fn a_peer_without_a_mechanism_is_let_in_by_its_address_and_known() {
     }
 }
 
-/// Does something else with the first request than to decide on it, and lets in everybody who comes later.
-struct Moody {
-    first: AtomicBool,
-    at_first: fn(AuthRequest),
-}
-
-impl Authenticator for Moody {
-    fn authenticate(&self, request: AuthRequest) {
-        if self.first.swap(false, Ordering::Relaxed) {
-            (self.at_first)(request);
-        } else {
-            request.answer(Decision::Allow(User::default()));
-        }
-    }
-}
-
 #[test]
 fn a_peer_to_whom_nobody_has_said_no_is_told_nothing_and_comes_back() {
     let cases: [(fn(AuthRequest), Denial); 4] = [
@@ -428,9 +411,8 @@ fn a_peer_to_whom_nobody_has_said_no_is_told_nothing_and_comes_back() {
         (std::mem::forget, Denial::TimedOut),
     ];
     for (at_first, denial) in cases {
-        let first = AtomicBool::new(true);
         let pull = Pull::builder()
-            .null_server(Moody { first, at_first })
+            .null_server(Moody::new(at_first))
             .handshake_timeout(Duration::from_millis(200))
             .build();
         let push = Push::builder()

@@ -8,6 +8,7 @@
 
 mod child;
 mod honest;
+mod moody;
 mod raw;
 mod waiting;
 
@@ -19,6 +20,7 @@ use aqueduct::{DisconnectReason, Endpoint, Event, Message, Monitor, Pull, Push};
 
 pub(crate) use child::{ChildTest, end_with_parent, is_child};
 pub(crate) use honest::HonestPair;
+pub(crate) use moody::Moody;
 pub(crate) use raw::{GREETING, RawListener, RawPeer, command, frame, ready, ready_of};
 pub(crate) use waiting::wait_before;
 

@@ -1,13 +1,16 @@
 //! PLAIN with libzmq: either library asks for the password, in every socket type, and what a wrong one leads to.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+#[path = "../../support/moody.rs"]
+mod moody;
+
 use std::time::Duration;
 
 use aqueduct::{
-    AuthRequest, Authenticator, Buildable, Builder, Dealer, Decision, Denial, DisconnectReason, Event,
-    Monitor, Pair, Pub, Pull, Push, Rep, Req, Router, Sub, User, XPub, XSub,
+    AuthRequest, Buildable, Builder, Dealer, Decision, Denial, DisconnectReason, Event, Monitor, Pair, Pub,
+    Pull, Push, Rep, Req, Router, Sub, User, XPub, XSub,
 };
 use aqueduct_interop::{Classic, LONG, Link, Plug, Wired, await_event, bounded, frames, keen};
+use moody::Moody;
 use zmq::SocketEvent;
 
 /// Who asks the other for a name and a password.
@@ -237,22 +240,6 @@ fn classic_clients_are_told_that_ours_will_not_have_them() {
     });
 }
 
-/// Does something else with the first request than to decide on it, and lets in everybody who comes later.
-struct Moody {
-    first: AtomicBool,
-    at_first: fn(AuthRequest),
-}
-
-impl Authenticator for Moody {
-    fn authenticate(&self, request: AuthRequest) {
-        if self.first.swap(false, Ordering::Relaxed) {
-            (self.at_first)(request);
-        } else {
-            request.answer(Decision::Allow(User::default()));
-        }
-    }
-}
-
 #[test]
 fn classic_clients_to_whom_nobody_has_said_no_come_back() {
     bounded(|| {
@@ -262,9 +249,8 @@ fn classic_clients_to_whom_nobody_has_said_no_come_back() {
             (std::mem::forget, Denial::TimedOut),
         ];
         for (at_first, denial) in cases {
-            let first = AtomicBool::new(true);
             let builder = keen(Pull::builder()).handshake_timeout(Duration::from_secs(1));
-            let pull = builder.plain_server(Moody { first, at_first }).build();
+            let pull = builder.plain_server(Moody::new(at_first)).build();
             let monitor = pull.monitor();
             let push = Classic::with(zmq::PUSH, login("alice", "secret"));
             push.connect(&pull.plug("tcp://127.0.0.1:*"));

@@ -30,8 +30,7 @@ const GROWTH: u64 = 4;
 /// REP takes over for its reply; and over a wire whoever receives either makes that memory anew.
 const ENVELOPES: (u64, u64) = (1, 3);
 
-/// The same where a body does not fit into a message: such messages are not packed, so that each body is received in
-/// memory of its own.
+/// The same where a body does not fit into its frame, and so is received in memory of its own.
 const LONGER_ENVELOPES: (u64, u64) = (2, 6);
 
 fn main() -> ExitCode {

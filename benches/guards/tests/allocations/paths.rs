@@ -4,11 +4,10 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
-
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aqueduct::{
     Dealer, INLINE_CAPACITY, Pair, Pub, Pull, Push, Rep, Req, Router, SlowPolicy, Sub, XPub, XSub,
