@@ -11,9 +11,9 @@ pub(crate) const MEDIUM: usize = 1024;
 /// Bodies up to this length are copied with so many bytes.
 const HALF: usize = 128;
 
-/// Buffers of each size that a thread keeps: enough for those that receive a handful of messages before they drop them,
-/// and 32 KiB at most.
-const KEPT: [usize; 2] = [64, 16];
+/// Buffers of each size that a thread keeps: as many as the verbs for many messages send under one lock, and some 80 KiB at
+/// most. To allocate all but a few of a batch, and free them again, takes twice as long as to send it.
+const KEPT: usize = 64;
 
 /// What a thread keeps.
 #[allow(clippy::vec_box, reason = "it is the boxes that are kept")]
@@ -42,21 +42,21 @@ pub(crate) struct Buffer<const N: usize> {
 
 /// A size of which a thread keeps buffers.
 pub(crate) trait Size: Sized {
-    /// Returns those that are kept, and how many may be.
-    fn among(kept: &mut Kept) -> (&mut Vec<Box<Self>>, usize);
+    /// Returns those that are kept.
+    fn among(kept: &mut Kept) -> &mut Vec<Box<Self>>;
 }
 
 impl Size for Buffer<SHORT> {
     #[inline]
-    fn among(kept: &mut Kept) -> (&mut Vec<Box<Self>>, usize) {
-        (&mut kept.short, KEPT[0])
+    fn among(kept: &mut Kept) -> &mut Vec<Box<Self>> {
+        &mut kept.short
     }
 }
 
 impl Size for Buffer<MEDIUM> {
     #[inline]
-    fn among(kept: &mut Kept) -> (&mut Vec<Box<Self>>, usize) {
-        (&mut kept.medium, KEPT[1])
+    fn among(kept: &mut Kept) -> &mut Vec<Box<Self>> {
+        &mut kept.medium
     }
 }
 
@@ -132,7 +132,7 @@ fn take_buffer<const N: usize>() -> Box<Buffer<N>>
 where
     Buffer<N>: Size,
 {
-    let kept = BUFFERS.try_with(|kept| Size::among(&mut *kept.try_borrow_mut().ok()?).0.pop());
+    let kept = BUFFERS.try_with(|kept| Size::among(&mut *kept.try_borrow_mut().ok()?).pop());
     kept.ok().flatten().unwrap_or_else(new_buffer)
 }
 
@@ -160,8 +160,8 @@ where
         // A thread that ends has no more use for it.
         let _ = BUFFERS.try_with(|kept| {
             if let Ok(mut kept) = kept.try_borrow_mut() {
-                let (buffers, most) = Size::among(&mut kept);
-                if buffers.len() < most {
+                let buffers = Size::among(&mut kept);
+                if buffers.len() < KEPT {
                     buffers.push(buffer);
                 }
             }
@@ -217,8 +217,7 @@ mod tests {
         drop(bodies);
         BUFFERS.with(|kept| {
             let mut kept = kept.borrow_mut();
-            let (buffers, most) = Buffer::<N>::among(&mut kept);
-            assert_eq!(buffers.len(), most);
+            assert_eq!(Buffer::<N>::among(&mut kept).len(), KEPT);
         });
     }
 

@@ -1,11 +1,19 @@
 //! A queue of messages in which short ones lie packed, one behind the other, with no slot or allocation of their own.
 
+mod load;
+mod run;
+
 use std::collections::VecDeque;
 
-use crate::message::{FRAME_OVERHEAD, INLINE_CAPACITY, Message};
+use bytes::Bytes;
+
+pub(crate) use load::Load;
+use run::split_message;
+pub(crate) use run::{Run, measure};
+
+use crate::message::{INLINE_CAPACITY, Message};
 use crate::pool::{Pooled, SHORT};
 use crate::recycle;
-use crate::stats::Count;
 
 /// A message of one frame with a body below this length is packed; others are kept as they are.
 ///
@@ -25,7 +33,7 @@ const PACKED: u8 = 0;
 /// The same for longer ones.
 const PACKED_LONG: u8 = 2;
 
-/// Stands for the next message that is not packed. No ZMTP frame begins so.
+/// Stands for the next message that is not packed, or the next run that is shared. No ZMTP frame begins so.
 const LOOSE: u8 = u8::MAX;
 
 /// What an empty queue keeps of its memory, so that a burst long ago does not keep more on every one of ten thousand idle
@@ -39,99 +47,17 @@ const GROWTH: usize = 4;
 /// queue would want memory again for the next message.
 const WHOLE_RUN: usize = 16 * 1024;
 
-/// Packed messages, one behind the other.
-#[derive(Debug)]
-pub(crate) enum Run<'a> {
-    Part(&'a [u8]),
-    /// In a buffer of [`recycle`], from there on.
-    Whole(Vec<u8>, usize),
-}
-
-impl Run<'_> {
-    /// Returns the messages.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Part(bytes) => bytes,
-            Self::Whole(bytes, start) => bytes.get(*start..).unwrap_or_default(),
-        }
-    }
-
-    /// Gives the memory back.
-    pub(crate) fn end(self) {
-        if let Self::Whole(bytes, _) = self {
-            recycle::give(bytes);
-        }
-    }
-}
-
-/// A number of messages, their frames and the bytes in their bodies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Load {
-    pub(crate) messages: u64,
-    frames: u64,
-    pub(crate) bytes: u64,
-}
-
-impl Load {
-    #[inline]
-    pub(crate) fn of(message: &Message) -> Self {
-        Self {
-            messages: 1,
-            frames: message.len() as u64,
-            bytes: message.byte_len() as u64,
-        }
-    }
-
-    /// The load of messages of one frame each.
-    #[inline]
-    pub(crate) fn of_singles(messages: u64, bytes: u64) -> Self {
-        Self {
-            messages,
-            frames: messages,
-            bytes,
-        }
-    }
-
-    #[inline]
-    pub(crate) fn add(&mut self, more: Self) {
-        self.messages += more.messages;
-        self.frames += more.frames;
-        self.bytes += more.bytes;
-    }
-
-    #[inline]
-    pub(crate) fn subtract(&mut self, less: Self) {
-        self.messages -= less.messages;
-        self.frames -= less.frames;
-        self.bytes -= less.bytes;
-    }
-
-    /// What counts against a limit in bytes.
-    #[inline]
-    pub(crate) fn weight(self) -> u64 {
-        self.bytes + self.frames * FRAME_OVERHEAD as u64
-    }
-
-    /// How many bytes messages of one frame each take at most in their packed form.
-    #[inline]
-    fn packed(self) -> u64 {
-        self.bytes + self.messages * LONG_HEADER as u64
-    }
-
-    pub(crate) fn count(self) -> Count {
-        Count {
-            messages: self.messages,
-            bytes: self.bytes,
-        }
-    }
-}
+/// A run for several queues is shared from this length on; a shorter one is copied, which takes no longer than to count
+/// those that share it.
+const SHARED_RUN: usize = 2 * 1024;
 
 /// A first-in, first-out queue of messages.
 ///
 /// ```text
-///   packed   00 len body  02 length body  FF  00 len body  FF
-///                                         │                │
-///   loose                                 └► message       └► message
+///   packed   00 len body  02 length body  FF  00 len body  FF  FF
+///                                         │                │   │
+///   loose                                 └► message       │   └► message
+///                                                          └► a run that other queues have, too
 /// ```
 ///
 /// The packed form is that of ZMTP frames, so that a run of messages enters and leaves a stream in one copy. Whoever
@@ -146,10 +72,24 @@ pub(crate) struct Queue {
         clippy::box_collection,
         reason = "it is the three words that an idle connection has six of"
     )]
-    loose: Option<Box<VecDeque<Message>>>,
+    loose: Option<Box<VecDeque<Loose>>>,
     load: Load,
     /// How large the memory was that was given away: the next burst will want as much.
     given: usize,
+}
+
+/// What a queue does not hold packed itself.
+#[derive(Clone, Debug)]
+enum Loose {
+    Message(Message),
+    Run(Bytes, Load),
+}
+
+/// Tells whether a queue packs this message.
+pub(crate) fn is_packed(message: &Message) -> bool {
+    message
+        .as_single()
+        .is_some_and(|body| body.len() < PACKED_CAPACITY)
 }
 
 impl Queue {
@@ -158,11 +98,7 @@ impl Queue {
             packed: Vec::new(),
             start: 0,
             loose: None,
-            load: Load {
-                messages: 0,
-                frames: 0,
-                bytes: 0,
-            },
+            load: Load::NOTHING,
             given: 0,
         }
     }
@@ -230,10 +166,7 @@ impl Queue {
     fn push_slowly(&mut self, message: Message) {
         self.load.add(Load::of(&message));
         let Some(body) = message.as_single().filter(|body| body.len() < PACKED_CAPACITY) else {
-            self.reserve(1);
-            self.packed.push(LOOSE);
-            self.loose.get_or_insert_default().push_back(message);
-            return;
+            return self.push_loose(Loose::Message(message));
         };
         self.reserve(LONG_HEADER + body.len());
         if let Ok(len) = u8::try_from(body.len()) {
@@ -243,6 +176,28 @@ impl Queue {
             self.packed.extend_from_slice(&(body.len() as u64).to_be_bytes());
         }
         self.packed.extend_from_slice(body);
+    }
+
+    fn push_loose(&mut self, loose: Loose) {
+        self.reserve(1);
+        self.packed.push(LOOSE);
+        self.loose.get_or_insert_default().push_back(loose);
+    }
+
+    /// Appends a run of packed messages that other queues get, too.
+    pub(crate) fn push_shared(&mut self, run: &Bytes, load: Load) {
+        if run.len() < SHARED_RUN {
+            return self.push_run(run, load);
+        }
+        self.push_loose(Loose::Run(run.clone(), load));
+        self.load.add(load);
+    }
+
+    /// Takes all messages, if they are packed, to be put into several queues.
+    pub(crate) fn pop_shared(&mut self) -> (Bytes, Load) {
+        let mut shared = Bytes::new();
+        let load = self.pop_run(usize::MAX, |run| shared = run.share());
+        (shared, load)
     }
 
     /// Appends a run of packed messages, as [`measure`] finds them, of this load.
@@ -288,10 +243,12 @@ impl Queue {
 
     #[inline(never)]
     fn pop_slowly(&mut self, slot: &mut Option<Message>) -> bool {
+        self.unfold();
         let rest = self.packed.get(self.start..).unwrap_or_default();
         if rest.first() == Some(&LOOSE) {
-            *slot = self.loose.as_mut().and_then(|loose| loose.pop_front());
-            self.start += 1;
+            if let Some(Loose::Message(message)) = self.pop_loose() {
+                *slot = Some(message);
+            }
         } else if let Some((body, after)) = split_message(rest) {
             *slot = Some(Message::from(body));
             self.start += rest.len() - after.len();
@@ -307,9 +264,37 @@ impl Queue {
         slot.is_some()
     }
 
+    fn pop_loose(&mut self) -> Option<Loose> {
+        self.start += 1;
+        self.loose.as_mut()?.pop_front()
+    }
+
+    /// Tells whether a run comes next that is shared.
+    fn has_shared(&self) -> bool {
+        let first = || self.loose.as_ref().and_then(|loose| loose.front());
+        self.packed.get(self.start) == Some(&LOOSE) && matches!(first(), Some(Loose::Run(..)))
+    }
+
+    /// Copies the run that comes next, if it is shared, to be read one message after the other.
+    fn unfold(&mut self) {
+        if self.has_shared()
+            && let Some(Loose::Run(run, _)) = self.pop_loose()
+        {
+            let rest = self.packed.get(self.start..).unwrap_or_default();
+            let mut packed = recycle::take(run.len().saturating_add(rest.len()));
+            packed.extend_from_slice(&run);
+            packed.extend_from_slice(rest);
+            recycle::give(std::mem::replace(&mut self.packed, packed));
+            self.start = 0;
+        }
+    }
+
     /// Takes the packed messages at the front, up to about `limit` bytes and one at least, and returns their load. There is
     /// nothing to take if the queue begins with a message that is not packed.
     pub(crate) fn pop_run(&mut self, limit: usize, sink: impl FnOnce(Run<'_>)) -> Load {
+        if self.has_shared() {
+            return self.pop_shared_run(sink);
+        }
         let rest = self.packed.get(self.start..).unwrap_or_default();
         let all = rest.len() <= limit && self.loose.as_ref().is_none_or(|loose| loose.is_empty());
         if all && rest.len() >= WHOLE_RUN {
@@ -327,6 +312,19 @@ impl Queue {
         };
         sink(Run::Part(run));
         self.start += run.len();
+        self.load.subtract(load);
+        if self.start == self.packed.len() {
+            self.clear();
+        }
+        load
+    }
+
+    #[inline(never)]
+    fn pop_shared_run(&mut self, sink: impl FnOnce(Run<'_>)) -> Load {
+        let Some(Loose::Run(run, load)) = self.pop_loose() else {
+            return Load::default();
+        };
+        sink(Run::Shared(run));
         self.load.subtract(load);
         if self.start == self.packed.len() {
             self.clear();
@@ -370,7 +368,7 @@ impl Queue {
         }
         if let Some(loose) = &mut self.loose {
             loose.clear();
-            if loose.capacity() > KEPT_BYTES / size_of::<Message>() {
+            if loose.capacity() > KEPT_BYTES / size_of::<Loose>() {
                 self.loose = None;
             }
         }
@@ -407,7 +405,7 @@ impl Queue {
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         let loose = self.loose.as_ref().map_or(0, |loose| loose.capacity());
-        self.packed.capacity() + loose * size_of::<Message>()
+        self.packed.capacity() + loose * size_of::<Loose>()
     }
 }
 
@@ -424,35 +422,6 @@ impl FromIterator<Message> for Queue {
         let mut queue = Self::new();
         messages.into_iter().for_each(|message| queue.push(message));
         queue
-    }
-}
-
-/// Returns the run of packed messages at the start of `bytes`, whole ones only, and its load; it goes on as long
-/// as `more` allows for, which is asked before each message with the load so far.
-#[inline]
-pub(crate) fn measure(bytes: &[u8], mut more: impl FnMut(Load) -> bool) -> (&[u8], Load) {
-    let mut rest = bytes;
-    let mut load = Load::default();
-    while let Some((body, next)) = split_message(rest)
-        && more(load)
-    {
-        load.add(Load::of_singles(1, body.len() as u64));
-        rest = next;
-    }
-    (bytes.get(..bytes.len() - rest.len()).unwrap_or_default(), load)
-}
-
-/// Splits the body of a packed message off from what follows.
-#[inline]
-fn split_message(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    match bytes {
-        [PACKED, len, rest @ ..] => rest.split_at_checked(usize::from(*len)),
-        [PACKED_LONG, rest @ ..] => {
-            let (len, rest) = rest.split_first_chunk()?;
-            let len = usize::try_from(u64::from_be_bytes(*len)).ok()?;
-            rest.split_at_checked(len).filter(|_| len < PACKED_CAPACITY)
-        }
-        _ => None,
     }
 }
 

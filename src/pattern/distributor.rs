@@ -13,13 +13,36 @@ pub(super) fn distribute(
     policy: SlowPolicy,
     pipes: &mut Pipes,
 ) -> Offer {
-    // All are asked, so that each that is full says when it is not.
-    let waits = |pipes: &mut Pipes| targets.iter().filter(|key| !pipes.is_writable(**key)).count() > 0;
-    if policy == SlowPolicy::Block && waits(pipes) {
-        return Offer::Full;
-    }
-    let Some((last, others)) = targets.split_last() else {
+    let Some(message) = out else {
         return Offer::Taken;
+    };
+    let Some(apart) = pipes.share(targets, message) else {
+        if has_to_wait(targets, policy, pipes) {
+            return Offer::Full;
+        }
+        send_to_each(targets, out, policy, pipes);
+        return Offer::Taken;
+    };
+    let offer = if has_to_wait(&apart, policy, pipes) {
+        Offer::Full
+    } else {
+        pipes.stage(message);
+        send_to_each(&apart, out, policy, pipes);
+        Offer::Taken
+    };
+    pipes.keep_apart(apart);
+    offer
+}
+
+/// All are asked, so that each that is full says when it is not.
+fn has_to_wait(targets: &[usize], policy: SlowPolicy, pipes: &mut Pipes) -> bool {
+    policy == SlowPolicy::Block && targets.iter().filter(|key| !pipes.is_writable(**key)).count() > 0
+}
+
+fn send_to_each(targets: &[usize], out: &mut Option<Message>, policy: SlowPolicy, pipes: &mut Pipes) {
+    let Some((last, others)) = targets.split_last() else {
+        *out = None;
+        return;
     };
     if let Some(message) = out {
         for key in others {
@@ -28,7 +51,6 @@ pub(super) fn distribute(
         }
     }
     send_to(*last, out, policy, pipes);
-    Offer::Taken
 }
 
 /// Sends what is in its place to a pipe; drops it if the pipe does not take it.

@@ -32,6 +32,7 @@ mod rep;
 mod req;
 mod router;
 mod routing_table;
+mod shared_run;
 mod subscribe;
 pub(crate) mod subscriptions;
 mod xpub;

@@ -1,9 +1,11 @@
 //! The socket's ends of its pipes, and what using them has caused: to be dealt with when the socket is unlocked.
 
 use super::Offer;
+use super::shared_run::SharedRun;
 use crate::error::DisconnectReason;
 use crate::message::Message;
 use crate::pipe::{PipeEnd, PushError, Wake, Wakes};
+use crate::queue::is_packed;
 use crate::slab::Slab;
 use crate::stats::{Count, DropReason, Traffic};
 
@@ -11,6 +13,8 @@ use crate::stats::{Count, DropReason, Traffic};
 #[derive(Default)]
 pub(crate) struct Pipes {
     ends: Slab<PipeEnd>,
+    /// What is staged for many pipes at once; only who publishes has such.
+    pub(super) run: Option<Box<SharedRun>>,
     effects: Effects,
     tally: Tally,
 }
@@ -95,6 +99,54 @@ impl Pipes {
         }
     }
 
+    /// Has a message for several pipes staged once for all of them, if that can be: returns those of them that have to be
+    /// sent to one by one, to be given back by [`keep_apart`](Self::keep_apart) when [`stage`](Self::stage) has been
+    /// called. Otherwise all have to be sent to.
+    #[inline]
+    pub(crate) fn share(&mut self, targets: &[usize], message: &Message) -> Option<Vec<usize>> {
+        let Self {
+            ends, effects, run, ..
+        } = self;
+        if let Some(open) = run.as_mut().filter(|run| run.is_open()) {
+            if open.is_for(targets, message) {
+                return Some(open.take_apart());
+            }
+            open.end(ends, &mut effects.wakes);
+            return None;
+        }
+        if targets.len() < 2 || !is_packed(message) {
+            return None;
+        }
+        let run = run.get_or_insert_default();
+        run.begin(targets, ends, &mut effects.wakes);
+        run.is_open().then(|| run.take_apart())
+    }
+
+    pub(crate) fn keep_apart(&mut self, apart: Vec<usize>) {
+        if let Some(run) = &mut self.run {
+            run.keep_apart(apart);
+        }
+    }
+
+    /// Stages a message for all but those that [`share`](Self::share) has returned.
+    pub(crate) fn stage(&mut self, message: &Message) {
+        let more = self.run.as_mut().is_some_and(|run| run.stage(message));
+        if !more {
+            self.end_run();
+        }
+    }
+
+    /// Gives the pipes what is staged for many of them. Whoever does anything else with one of them has this done before.
+    #[inline]
+    pub(crate) fn end_run(&mut self) {
+        let Self {
+            ends, effects, run, ..
+        } = self;
+        if let Some(open) = run.as_mut().filter(|run| run.is_open()) {
+            open.end(ends, &mut effects.wakes);
+        }
+    }
+
     #[inline]
     fn note_sent(&mut self, sent: Result<Option<Wake>, PushError>) -> Offer {
         match sent {
@@ -138,6 +190,7 @@ impl Pipes {
 
     /// Drops what is queued in a pipe for a peer that is gone, and must not go to the next one.
     pub(crate) fn withdraw(&mut self, key: usize) {
+        self.end_run();
         if let Some(end) = self.ends.get_mut(key) {
             end.withdraw();
         }
@@ -221,6 +274,7 @@ impl Pipes {
     }
 
     pub(crate) fn remove(&mut self, key: usize) -> Option<PipeEnd> {
+        self.end_run();
         self.ends.remove(key)
     }
 
@@ -230,6 +284,7 @@ impl Pipes {
     }
 
     pub(crate) fn get_mut(&mut self, key: usize) -> Option<&mut PipeEnd> {
+        self.end_run();
         self.ends.get_mut(key)
     }
 
@@ -242,7 +297,12 @@ impl Pipes {
         self.ends.get_mut(key)
     }
 
+    /// Returns all ends. Call [`end_run`](Self::end_run) before.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &PipeEnd)> {
+        debug_assert!(
+            self.run.as_ref().is_none_or(|run| !run.is_open()),
+            "a run is open"
+        );
         self.ends.iter()
     }
 

@@ -64,6 +64,7 @@ impl Publisher {
         self.pipes_by_id.insert(id, pipe);
         let mut welcome = self.options.welcome.clone();
         if welcome.is_some() {
+            pipes.end_run();
             send_to(pipe, &mut welcome, SlowPolicy::DropNewest, pipes);
         }
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::ring::{LONG, Ring};
 use super::{Address, Limits, PushError, To, Wake, WakeReader, Wakes};
 use crate::allowance::{Allowance, Share};
@@ -119,15 +121,23 @@ struct Lost {
 /// How much a writer may stage: nothing unless the reader gathers, never more than there is room, and no more than a
 /// batch.
 #[derive(Clone, Copy, Debug, Default)]
-struct Credit {
-    messages: u64,
-    bytes: u64,
+pub(crate) struct Credit {
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Credit {
-    /// Takes a message of this weight off, if there is enough to stage one.
+    /// As much as both allow.
+    pub(crate) fn least(self, other: Self) -> Self {
+        Self {
+            messages: self.messages.min(other.messages),
+            bytes: self.bytes.min(other.bytes),
+        }
+    }
+
+    /// Takes a message of this weight off, if there is enough to stage one and leave a place for another.
     #[inline]
-    fn spend(&mut self, weight: u64) -> bool {
+    pub(crate) fn spend(&mut self, weight: u64) -> bool {
         let suffices = self.messages > 1 && weight < self.bytes;
         if suffices {
             self.messages -= 1;
@@ -255,6 +265,20 @@ impl PipeEnd {
         }
         let mut lane = self.tx.0.lock();
         let due = lane.ring.push_all(&mut staging.queue);
+        lane.wake_reader_if(due)
+    }
+
+    /// Returns how much may be staged elsewhere for this end, if anything, to come by [`push_shared`](Self::push_shared)
+    /// before all else. What this end has staged itself is published.
+    pub(crate) fn lend(&mut self, wakes: &mut Wakes) -> Option<Credit> {
+        wakes.extend(self.publish());
+        self.tx.0.lock().grant(0)
+    }
+
+    /// Sends a run of messages that others get as well, for which there was credit.
+    pub(crate) fn push_shared(&mut self, run: &Bytes, load: Load) -> Option<Wake> {
+        let mut lane = self.tx.0.lock();
+        let due = lane.ring.push_shared(run, load);
         lane.wake_reader_if(due)
     }
 

@@ -20,7 +20,7 @@ mod loom_model;
 mod overflow;
 mod ring;
 
-pub(crate) use end::{PipeEnd, PipeLimits, pair};
+pub(crate) use end::{Credit, PipeEnd, PipeLimits, pair};
 #[cfg(any(test, fuzzing))]
 pub(crate) use ring::WhenFull;
 pub(crate) use ring::{LONG, Limits, PushError, WakeReader};

@@ -1,5 +1,7 @@
 //! The queue of one direction of a pipe: bounded by messages and bytes, with the flags of who sleeps. Knows no lock.
 
+use bytes::Bytes;
+
 use super::overflow::{Overflow, Taken};
 use crate::message::Message;
 use crate::options::SlowPolicy;
@@ -221,6 +223,18 @@ impl Ring {
     pub(crate) fn push_all(&mut self, messages: &mut Queue) -> bool {
         self.count_in(messages.load());
         self.queue.append(messages);
+        self.has_grown()
+    }
+
+    /// Appends a run of packed messages that other rings get, too; the same holds for it.
+    pub(crate) fn push_shared(&mut self, run: &Bytes, load: Load) -> bool {
+        self.count_in(load);
+        self.queue.push_shared(run, load);
+        self.has_grown()
+    }
+
+    /// Several messages may have come; tells whether the reader must be woken.
+    fn has_grown(&mut self) -> bool {
         self.replace_older();
         self.peak = self.peak.max(self.held.messages);
         !self.queue.is_empty() && self.reader_is_due()

@@ -146,6 +146,7 @@ impl<A: Application> Socket<A> {
     /// Finds for which pipes a message was accepted.
     fn note_sent(&mut self, name: Option<Name>) -> Vec<usize> {
         let mut pipes = Vec::new();
+        self.pipes.end_run();
         for (pipe, near) in self.pipes.iter() {
             if let Some(peer) = self.peers.get_mut(&pipe) {
                 let copies = peer.books.note_sent(near, name);

@@ -445,6 +445,7 @@ impl<P: Pattern> Core<P> {
         stats.total.merge(&tally.stray);
         stats.unanswered = tally.unanswered;
         stats.notices_dropped = tally.notices_dropped;
+        state.pipes.end_run();
         for (key, end) in state.pipes.iter() {
             let Some(peer) = state.peers.get(&key) else {
                 continue;
@@ -456,7 +457,9 @@ impl<P: Pattern> Core<P> {
                 sessions.push(peer.session.clone());
             }
         }
+        let aftermath = state.take_aftermath();
         drop(state);
+        self.settle(aftermath);
         // A session may not be locked while its socket is.
         for (peer, session) in stats.peers.iter_mut().zip(sessions) {
             peer.ignored = session.map_or(0, |session| session.ignored());
@@ -472,7 +475,9 @@ impl<P: Pattern> Core<P> {
         let traffic = state.pipes.get_mut(pipe)?.traffic();
         let peer = state.peers.get(&pipe)?;
         let (mut stats, session) = (peer.stats(peer.complete(traffic)), peer.session.clone());
+        let aftermath = state.take_aftermath();
         drop(state);
+        self.settle(aftermath);
         // A session may not be locked while its socket is.
         stats.ignored = session.map_or(0, |session| session.ignored());
         Some(stats)

@@ -223,8 +223,10 @@ impl<P: Pattern> Hooks for Core<P> {
         let publish = |pipe: &usize| state.pipes.get_mut(*pipe).and_then(PipeEnd::publish);
         let mut wakes = Wakes::new();
         wakes.extend(pipes.iter().filter_map(publish));
+        let aftermath = state.take_aftermath();
         drop(state);
         wakes.fire();
+        self.settle(aftermath);
     }
 
     fn disconnected(&self, pipe: usize, in_doubt: u64, gone: bool, event: Option<Event>) {

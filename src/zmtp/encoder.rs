@@ -143,6 +143,7 @@ impl Batch {
                 recycle::give(std::mem::replace(&mut self.copied, bytes));
                 self.sent = start;
             }
+            Run::Shared(run) => self.refer_to(run),
             run => {
                 self.put(run.bytes());
                 run.end();
