@@ -244,20 +244,30 @@ mod tests {
         }
     }
 
-    /// With the factor 2 and no mask the tag is twice the sum, modulo 2^130 - 5: sums at the modulus can be written down.
+    /// The tag of `text` with a key of a small factor and no mask: sums at the modulus can be written down.
+    fn times(factor: u8, text: &[u8]) -> u128 {
+        let mut key = [0; 32];
+        key[0] = factor;
+        u128::from_le_bytes(Authenticator::new(&key).finish(text))
+    }
+
+    /// With the factor 2 the tag is twice the sum, modulo 2^130 - 5.
     #[test]
     fn a_sum_at_the_modulus_is_reduced() {
-        let mut key = [0; 32];
-        key[0] = 2;
-        let tag = |text: &[u8]| u128::from_le_bytes(Authenticator::new(&key).finish(text));
-        assert_eq!(tag(&[0xff; 16]), 3, "2 * (2^129 - 1) is 2^130 - 2");
+        assert_eq!(times(2, &[0xff; 16]), 3, "2 * (2^129 - 1) is 2^130 - 2");
         let mut below = [0xff; 16];
         below[0] = 0xfd;
         let reduced = u128::MAX - 5;
         assert_eq!(
-            tag(&below),
+            times(2, &below),
             reduced,
             "one less than the modulus, without its upper bits"
         );
+    }
+
+    /// With the factor 4 the first carry out of the highest limb comes back to limbs that are full, and makes another one.
+    #[test]
+    fn what_is_carried_out_of_the_highest_limb_at_the_end_comes_back_five_times() {
+        assert_eq!(times(4, &[0xff; 16]), 6, "4 * (2^129 - 1) is 2^131 - 4");
     }
 }
