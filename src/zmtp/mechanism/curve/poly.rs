@@ -6,7 +6,7 @@
 )]
 
 use fearless_simd::{Level, dispatch};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 /// How many bytes count as one number.
 const BLOCK: usize = 16;
@@ -31,11 +31,11 @@ type Wide = [u128; 3];
 
 /// The sum over the bytes so far.
 pub(super) struct Authenticator {
-    sum: Limbs,
+    sum: Zeroizing<Limbs>,
     /// By which the sum is multiplied for each block.
-    factor: Limbs,
+    factor: Zeroizing<Limbs>,
     /// What is added at the end.
-    mask: u128,
+    mask: Zeroizing<u128>,
 }
 
 impl Authenticator {
@@ -56,9 +56,9 @@ impl Authenticator {
             high & 0x0f_ffff_fc0f,
         ];
         Self {
-            sum: [0; 3],
-            factor,
-            mask: u128::from_le_bytes(mask),
+            sum: Zeroizing::new([0; 3]),
+            factor: Zeroizing::new(factor),
+            mask: Zeroizing::new(u128::from_le_bytes(mask)),
         }
     }
 
@@ -89,18 +89,18 @@ impl Authenticator {
             last.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = *byte);
             self.add(limbs(&last));
         }
-        number(self.sum).wrapping_add(self.mask).to_le_bytes()
+        number(*self.sum).wrapping_add(*self.mask).to_le_bytes()
     }
 
     #[inline(always)]
     fn add(&mut self, block: Limbs) {
-        self.sum = carry(multiply(plus(self.sum, block), self.factor));
+        *self.sum = carry(multiply(plus(*self.sum, block), *self.factor));
     }
 
     /// Four steps as one: the carries are what takes the time.
     #[inline(always)]
     fn update_strides(&mut self, strides: &[[u8; STRIDE]]) {
-        let factor = self.factor;
+        let factor = *self.factor;
         let square = carry(multiply(factor, factor));
         let cube = carry(multiply(square, factor));
         let fourth = carry(multiply(square, square));
@@ -108,7 +108,7 @@ impl Authenticator {
             let [low, middle, high] = limbs(block);
             [low, middle, high | WHOLE]
         };
-        let mut sum = self.sum;
+        let mut sum = *self.sum;
         for stride in strides {
             let (blocks, _) = stride.as_chunks();
             let [a, b, c, d] = blocks else { return };
@@ -121,18 +121,11 @@ impl Authenticator {
             let [p, q, r, s] = products;
             sum = carry(plus_wide(plus_wide(p, q), plus_wide(r, s)));
         }
-        self.sum = sum;
+        *self.sum = sum;
     }
 }
 
-impl Drop for Authenticator {
-    fn drop(&mut self) {
-        self.sum.zeroize();
-        self.factor.zeroize();
-        self.mask.zeroize();
-    }
-}
-
+/// Each part wipes itself.
 impl ZeroizeOnDrop for Authenticator {}
 
 /// Cuts a number into limbs.
