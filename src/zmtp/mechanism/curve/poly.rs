@@ -65,8 +65,7 @@ impl Authenticator {
     /// Adds whole blocks.
     pub(super) fn update(&mut self, blocks: &[[u8; BLOCK]]) {
         for block in blocks {
-            let [low, middle, high] = limbs(block);
-            self.add([low, middle, high | WHOLE]);
+            self.add(whole(block));
         }
     }
 
@@ -104,10 +103,6 @@ impl Authenticator {
         let square = carry(multiply(factor, factor));
         let cube = carry(multiply(square, factor));
         let fourth = carry(multiply(square, square));
-        let whole = |block: &[u8; BLOCK]| {
-            let [low, middle, high] = limbs(block);
-            [low, middle, high | WHOLE]
-        };
         let mut sum = *self.sum;
         for stride in strides {
             let (blocks, _) = stride.as_chunks();
@@ -137,6 +132,13 @@ fn limbs(bytes: &[u8; BLOCK]) -> Limbs {
         (number >> 44) as u64 & LOW_44,
         (number >> 88) as u64,
     ]
+}
+
+/// Cuts a whole block into limbs.
+#[inline(always)]
+fn whole(block: &[u8; BLOCK]) -> Limbs {
+    let [low, middle, high] = limbs(block);
+    [low, middle, high | WHOLE]
 }
 
 /// The number itself, without what is above 128 bits.
