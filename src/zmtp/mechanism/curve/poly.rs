@@ -6,7 +6,7 @@
 )]
 
 use fearless_simd::{Level, dispatch};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 /// How many bytes count as one number.
 const BLOCK: usize = 16;
@@ -31,11 +31,11 @@ type Wide = [u128; 3];
 
 /// The sum over the bytes so far.
 pub(super) struct Authenticator {
-    sum: Limbs,
+    sum: Zeroizing<Limbs>,
     /// By which the sum is multiplied for each block.
-    factor: Limbs,
+    factor: Zeroizing<Limbs>,
     /// What is added at the end.
-    mask: u128,
+    mask: Zeroizing<u128>,
 }
 
 impl Authenticator {
@@ -56,17 +56,16 @@ impl Authenticator {
             high & 0x0f_ffff_fc0f,
         ];
         Self {
-            sum: [0; 3],
-            factor,
-            mask: u128::from_le_bytes(mask),
+            sum: Zeroizing::new([0; 3]),
+            factor: Zeroizing::new(factor),
+            mask: Zeroizing::new(u128::from_le_bytes(mask)),
         }
     }
 
     /// Adds whole blocks.
     pub(super) fn update(&mut self, blocks: &[[u8; BLOCK]]) {
         for block in blocks {
-            let [low, middle, high] = limbs(block);
-            self.add([low, middle, high | WHOLE]);
+            self.add(whole(block));
         }
     }
 
@@ -89,26 +88,22 @@ impl Authenticator {
             last.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = *byte);
             self.add(limbs(&last));
         }
-        number(self.sum).wrapping_add(self.mask).to_le_bytes()
+        number(*self.sum).wrapping_add(*self.mask).to_le_bytes()
     }
 
     #[inline(always)]
     fn add(&mut self, block: Limbs) {
-        self.sum = carry(multiply(plus(self.sum, block), self.factor));
+        *self.sum = carry(multiply(plus(*self.sum, block), *self.factor));
     }
 
     /// Four steps as one: the carries are what takes the time.
     #[inline(always)]
     fn update_strides(&mut self, strides: &[[u8; STRIDE]]) {
-        let factor = self.factor;
+        let factor = *self.factor;
         let square = carry(multiply(factor, factor));
         let cube = carry(multiply(square, factor));
         let fourth = carry(multiply(square, square));
-        let whole = |block: &[u8; BLOCK]| {
-            let [low, middle, high] = limbs(block);
-            [low, middle, high | WHOLE]
-        };
-        let mut sum = self.sum;
+        let mut sum = *self.sum;
         for stride in strides {
             let (blocks, _) = stride.as_chunks();
             let [a, b, c, d] = blocks else { return };
@@ -121,18 +116,11 @@ impl Authenticator {
             let [p, q, r, s] = products;
             sum = carry(plus_wide(plus_wide(p, q), plus_wide(r, s)));
         }
-        self.sum = sum;
+        *self.sum = sum;
     }
 }
 
-impl Drop for Authenticator {
-    fn drop(&mut self) {
-        self.sum.zeroize();
-        self.factor.zeroize();
-        self.mask.zeroize();
-    }
-}
-
+/// Each part wipes itself.
 impl ZeroizeOnDrop for Authenticator {}
 
 /// Cuts a number into limbs.
@@ -144,6 +132,13 @@ fn limbs(bytes: &[u8; BLOCK]) -> Limbs {
         (number >> 44) as u64 & LOW_44,
         (number >> 88) as u64,
     ]
+}
+
+/// Cuts a whole block into limbs.
+#[inline(always)]
+fn whole(block: &[u8; BLOCK]) -> Limbs {
+    let [low, middle, high] = limbs(block);
+    [low, middle, high | WHOLE]
 }
 
 /// The number itself, without what is above 128 bits.
@@ -244,20 +239,30 @@ mod tests {
         }
     }
 
-    /// With the factor 2 and no mask the tag is twice the sum, modulo 2^130 - 5: sums at the modulus can be written down.
+    /// The tag of `text` with a key of a small factor and no mask: sums at the modulus can be written down.
+    fn times(factor: u8, text: &[u8]) -> u128 {
+        let mut key = [0; 32];
+        key[0] = factor;
+        u128::from_le_bytes(Authenticator::new(&key).finish(text))
+    }
+
+    /// With the factor 2 the tag is twice the sum, modulo 2^130 - 5.
     #[test]
     fn a_sum_at_the_modulus_is_reduced() {
-        let mut key = [0; 32];
-        key[0] = 2;
-        let tag = |text: &[u8]| u128::from_le_bytes(Authenticator::new(&key).finish(text));
-        assert_eq!(tag(&[0xff; 16]), 3, "2 * (2^129 - 1) is 2^130 - 2");
+        assert_eq!(times(2, &[0xff; 16]), 3, "2 * (2^129 - 1) is 2^130 - 2");
         let mut below = [0xff; 16];
         below[0] = 0xfd;
         let reduced = u128::MAX - 5;
         assert_eq!(
-            tag(&below),
+            times(2, &below),
             reduced,
             "one less than the modulus, without its upper bits"
         );
+    }
+
+    /// With the factor 4 the first carry out of the highest limb comes back to limbs that are full, and makes another one.
+    #[test]
+    fn what_is_carried_out_of_the_highest_limb_at_the_end_comes_back_five_times() {
+        assert_eq!(times(4, &[0xff; 16]), 6, "4 * (2^129 - 1) is 2^131 - 4");
     }
 }

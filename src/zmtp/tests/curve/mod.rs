@@ -7,6 +7,7 @@ mod recorded;
 use super::bad_input::{play_hostile, table};
 use super::fuzzing::{config_with, curve_client, curve_server, shake_hands};
 use super::*;
+use crate::recycle;
 use crate::security::Mechanism;
 
 /// One end for each role, which draws the same random bytes each time, and what a peer says to it.
@@ -130,6 +131,28 @@ fn after_the_handshake_only_what_is_sealed_counts() {
                 Err(DisconnectReason::Malformed(_))
             ));
             assert!(end.inbox.is_empty() && end.transmit().is_empty());
+        }
+    }
+}
+
+#[test]
+fn frames_of_any_size_are_opened_whether_they_come_whole_or_in_pieces() {
+    let now = Instant::now();
+    for (config, said) in roles() {
+        // Long ones are opened where they were read to, or in a buffer of their own.
+        for len in [recycle::SMALLEST - 100, recycle::SMALLEST, 100_000] {
+            for piece in [1000, usize::MAX] {
+                let (_, mut peer) = shake_hands(&config, 1);
+                let body = vec![7; len];
+                let mut sealed = Vec::new();
+                peer.seal_frame(0, &body, &mut sealed);
+                let mut end = end(&config, now);
+                end.feed(&said, now).unwrap();
+                for piece in sealed.chunks(piece) {
+                    end.feed(piece, now).unwrap();
+                }
+                assert!(end.inbox == [Message::from(body)], "{len} bytes, {piece} at once");
+            }
         }
     }
 }
