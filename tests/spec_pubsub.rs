@@ -32,6 +32,7 @@ rules! {
     publishers_talk_to_nobody_but_subscribers over Tcp Ipc Inproc;
     a_publisher_waits_for_nobody_and_counts_what_it_drops over Tcp Ipc Inproc;
     a_message_that_nobody_wants_is_counted over Tcp Ipc Inproc;
+    a_burst_to_several_subscribers_arrives_whole_and_is_counted_at_any_moment over Tcp Ipc Inproc;
     a_publisher_that_connects_keeps_its_queue over Tcp Ipc;
     a_queue_goes_with_the_subscriber_that_connected over Tcp Ipc;
     all_subscriptions_are_told_again_after_a_loss over Tcp Ipc;
@@ -315,6 +316,35 @@ fn a_message_that_nobody_wants_is_counted(transport: Transport) {
     let total = publisher.stats().total;
     assert_eq!(total.dropped.of(DropReason::NoSubscriber), 1);
     assert!(total.adds_up());
+}
+
+/// However messages are staged for several subscribers at once, each gets all of them in order, and the counters know of
+/// every one as soon as it is sent.
+fn a_burst_to_several_subscribers_arrives_whole_and_is_counted_at_any_moment(transport: Transport) {
+    const MESSAGES: u64 = 20_000;
+    let publisher = Pub::builder().slow_subscribers(SlowPolicy::Block).build();
+    let endpoint = publisher.bind(transport.anywhere()).unwrap();
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let sub = sub(&[""]);
+            sub.connect(&endpoint).unwrap();
+            thread::spawn(move || {
+                for number in 0..MESSAGES {
+                    assert_eq!(recv(&sub), number.to_string().as_str());
+                }
+            })
+        })
+        .collect();
+    publisher.wait_for_subscribers("", 3, LONG).unwrap();
+    for number in 0..MESSAGES {
+        publisher.send(number.to_string()).unwrap();
+        if number % 777 == 0 {
+            let total = publisher.stats().total;
+            assert_eq!(total.accepted.messages, 3 * (number + 1));
+            assert!(total.adds_up(), "{total:?}");
+        }
+    }
+    readers.into_iter().for_each(|reader| reader.join().unwrap());
 }
 
 /// A queue of an endpoint connected to outlives its connections: what was in it goes to the next.
