@@ -87,7 +87,7 @@ impl Part {
             ratios.push(hostile / quiet);
         }
         let mut played = ended(&streaming.pull.stats());
-        drop((player, streaming.pull));
+        drop((player, streaming));
         let throughput = Spread::of(ratios.drain(1..)).ok_or("no rounds")?;
 
         let asking = Asking::start(Router::builder(), Dealer::builder())?;

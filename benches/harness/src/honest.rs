@@ -83,9 +83,17 @@ pub(crate) fn answering(router: Builder<Router>) -> Outcome<(Router, String)> {
     Ok((router, endpoint))
 }
 
+/// What is measured later must not have this pair beside it: its thread ends with the socket.
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let _ = self.router.clone().close();
+    }
+}
+
 /// A PUSH that sends numbers as fast as it can, and a PULL that counts them as long as none is missing.
 pub(crate) struct Streaming {
     pub(crate) pull: Pull,
+    push: Push,
     pub(crate) endpoint: String,
     received: Arc<AtomicU64>,
 }
@@ -96,14 +104,18 @@ impl Streaming {
             .context(&Context::new(1))
             .max_message_size(MAX_MESSAGE)
             .build();
-        let push = Push::builder().context(&Context::new(1)).build();
+        let push = Push::builder()
+            .context(&Context::new(1))
+            .linger(Some(Duration::ZERO))
+            .build();
         let endpoint = pull.bind("tcp://127.0.0.1:0")?.to_string();
         push.connect(&endpoint)?;
+        let sending = push.clone();
         thread::spawn(move || {
             let mut body = [0; SIZE];
             for number in 0u64.. {
                 body[..8].copy_from_slice(&number.to_be_bytes());
-                if push.send(&body[..]).is_err() {
+                if sending.send(&body[..]).is_err() {
                     return;
                 }
             }
@@ -126,6 +138,7 @@ impl Streaming {
         });
         Ok(Self {
             pull,
+            push,
             endpoint,
             received,
         })
@@ -140,5 +153,13 @@ impl Streaming {
             return Err("an honest message was lost, or none came".into());
         }
         Ok(count as f64 / start.elapsed().as_secs_f64())
+    }
+}
+
+/// As with [`Asking`]: its threads end with the sockets.
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        let _ = self.push.clone().close();
+        let _ = self.pull.clone().close();
     }
 }
