@@ -10,7 +10,7 @@ use crate::error::DisconnectReason;
 use crate::monitor::Event;
 use crate::pattern::Pattern;
 use crate::peer::PeerInfo;
-use crate::pipe::{self, Address, PipeEnd, PipeLimits, Wakes};
+use crate::pipe::{self, Address, PipeEnd, PipeLimits};
 use crate::reactor::{Hooks, Link, Session};
 use crate::transport::inproc::Binder;
 
@@ -220,12 +220,12 @@ impl<P: Pattern> Hooks for Core<P> {
 
     fn publish(&self, pipes: &[usize]) {
         let mut state = self.state.lock();
-        let publish = |pipe: &usize| state.pipes.get_mut(*pipe).and_then(PipeEnd::publish);
-        let mut wakes = Wakes::new();
-        wakes.extend(pipes.iter().filter_map(publish));
+        for pipe in pipes {
+            let published = state.pipes.get_mut(*pipe).and_then(PipeEnd::publish);
+            state.pipes.effects().wakes.extend(published);
+        }
         let aftermath = state.take_aftermath();
         drop(state);
-        wakes.fire();
         self.settle(aftermath);
     }
 
