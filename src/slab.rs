@@ -107,6 +107,40 @@ pub(crate) type KeyMap<T> = HashMap<usize, T, BuildHasherDefault<KeyHasher>>;
 /// Some of the keys of a slab.
 pub(crate) type KeySet = HashSet<usize, BuildHasherDefault<KeyHasher>>;
 
+/// Some of the keys of a slab, for who asks with each message: there is a place for each index, and the member is in it.
+/// Of two keys with the same index, the first of which is stale, the later one is a member.
+#[derive(Debug, Default)]
+pub(crate) struct KeyMarks(Vec<usize>);
+
+impl KeyMarks {
+    /// No key, for none has so large an index.
+    const NONE: usize = usize::MAX;
+    /// No slab has so many values: the pipes would be tens of gigabytes. A key beyond is stray, and must not
+    /// cost the memory of all those before it.
+    const MAX_INDEX: usize = 1 << 24;
+
+    /// Makes a key a member; returns whether it was none. A stray key is never one.
+    #[inline]
+    pub(crate) fn insert(&mut self, key: usize) -> bool {
+        let index = key & INDEX_MASK;
+        if index > Self::MAX_INDEX {
+            return false;
+        }
+        if index >= self.0.len() {
+            self.0.resize(index + 1, Self::NONE);
+        }
+        let place = self.0.get_mut(index);
+        place.is_some_and(|place| std::mem::replace(place, key) != key)
+    }
+
+    /// Lets a key be none; returns whether it was a member.
+    #[inline]
+    pub(crate) fn remove(&mut self, key: usize) -> bool {
+        let place = self.0.get_mut(key & INDEX_MASK).filter(|place| **place == key);
+        place.map(|place| *place = Self::NONE).is_some()
+    }
+}
+
 /// Hashes the keys of a slab. No peer chooses them, so it need not withstand one who seeks collisions.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct KeyHasher(u64);
@@ -163,5 +197,22 @@ mod tests {
         assert_eq!(slab.remove(first), None);
         assert_eq!(slab.get(second), Some(&"second"));
         assert_eq!((slab.len(), slab.keys()), (1, vec![second]));
+    }
+
+    #[test]
+    fn a_key_is_a_member_until_it_is_removed_or_its_place_is_used_again() {
+        let mut marks = KeyMarks::default();
+        let again = (1 << INDEX_BITS) | 5;
+        assert!(marks.insert(5) && !marks.insert(5));
+        assert!(marks.insert(again), "the place is used again");
+        assert!(!marks.remove(5) && marks.remove(again) && !marks.remove(again));
+        assert!(marks.insert(5) && marks.insert(0));
+    }
+
+    #[test]
+    fn a_stray_key_is_no_member_and_takes_no_memory() {
+        let mut marks = KeyMarks::default();
+        assert!(!marks.insert(usize::MAX) && !marks.remove(usize::MAX));
+        assert!(marks.0.is_empty());
     }
 }

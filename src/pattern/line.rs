@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 
-use crate::slab::KeySet;
+use crate::slab::KeyMarks;
 
 /// Keys in order, the next one in front. Joining twice is joining once.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     queue: VecDeque<usize>,
     /// The members of `queue`, so that a socket with ten thousand peers need not search it.
-    members: KeySet,
+    members: KeyMarks,
 }
 
 impl Line {
@@ -35,12 +35,12 @@ impl Line {
     /// The front leaves the line.
     pub(crate) fn leave(&mut self) {
         if let Some(key) = self.queue.pop_front() {
-            self.members.remove(&key);
+            self.members.remove(key);
         }
     }
 
     pub(crate) fn remove(&mut self, key: usize) {
-        if self.members.remove(&key) {
+        if self.members.remove(key) {
             self.queue.retain(|other| *other != key);
         }
     }

@@ -26,23 +26,31 @@ impl LoadBalancer {
     /// once. If none does, the message stays where it is.
     #[inline]
     pub(crate) fn send(&mut self, message: &mut Option<Message>, pipes: &mut Pipes) -> Option<usize> {
-        while let Some(key) = self.line.front() {
-            if pipes.send(key, message) {
-                self.line.rotate();
+        while let Some(key) = self.next() {
+            if self.send_to_next(message, pipes) {
                 return Some(key);
             }
-            self.line.leave();
         }
         None
     }
 
-    /// Returns the pipe that the next message goes to, if there is one.
-    pub(crate) fn next(&mut self, pipes: &mut Pipes) -> Option<usize> {
-        if self.can_send(pipes) {
-            self.line.front()
+    /// Returns the pipe that is offered the next message, if there is one.
+    #[inline]
+    pub(crate) fn next(&self) -> Option<usize> {
+        self.line.front()
+    }
+
+    /// Sends to the next pipe; returns false, and leaves the message where it is, if that would not take it, or if there is
+    /// none.
+    #[inline]
+    pub(crate) fn send_to_next(&mut self, message: &mut Option<Message>, pipes: &mut Pipes) -> bool {
+        let sent = self.next().is_some_and(|key| pipes.send(key, message));
+        if sent {
+            self.line.rotate();
         } else {
-            None
+            self.line.leave();
         }
+        sent
     }
 
     /// Tells whether some pipe would take a message; pipes found full leave the line.

@@ -42,7 +42,9 @@ pub(crate) use announcer::{MAX_TOPIC, Subscribes};
 pub(crate) use dealer::DealerPattern;
 pub use notices::XPubEvent;
 pub(crate) use pair::PairPattern;
-pub(crate) use pipes::{Effects, Pipes};
+#[cfg(test)]
+pub(crate) use pipes::Effects;
+pub(crate) use pipes::Pipes;
 pub(crate) use publish::PubPattern;
 pub(crate) use publisher::Publisher;
 pub use publisher::SubscriberId;

@@ -230,9 +230,9 @@ impl Pattern for ReqPattern {
         if self.asked.is_some() && !self.options.relaxed {
             return Offer::Refused;
         }
-        let Some(next) = self.out.next(pipes) else {
+        if self.out.next().is_none() {
             return Offer::Full;
-        };
+        }
         let Some(Ask { body, ticket }) = out.take() else {
             return Offer::Taken;
         };
@@ -240,17 +240,19 @@ impl Pattern for ReqPattern {
             self.last_id = self.last_id.wrapping_add(1);
             self.last_id.to_be_bytes()
         });
-        let stale = pipes.unread(next);
         let mut place = Some(wrap(id, body));
-        if let Some(pipe) = self.out.send(&mut place, pipes) {
-            self.asked = Some(Asked {
-                pipe,
-                id,
-                ticket,
-                stale: if pipe == next { stale } else { 0 },
-                lost: None,
-            });
-            return Offer::Taken;
+        while let Some(next) = self.out.next() {
+            let stale = pipes.unread(next);
+            if self.out.send_to_next(&mut place, pipes) {
+                self.asked = Some(Asked {
+                    pipe: next,
+                    id,
+                    ticket,
+                    stale,
+                    lost: None,
+                });
+                return Offer::Taken;
+            }
         }
         let body = place.and_then(|message| unwrap(id, &message)).unwrap_or_default();
         *out = Some(Ask { body, ticket });

@@ -142,15 +142,12 @@ impl Wakes {
     /// Fires all, in order.
     #[inline]
     pub(crate) fn fire(self) {
-        if self.first.is_some() {
-            self.fire_some();
+        if let Some(first) = self.first {
+            first.fire();
+            if !self.more.is_empty() {
+                fire_all(self.more);
+            }
         }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn fire_some(self) {
-        self.first.into_iter().chain(self.more).for_each(Wake::fire);
     }
 }
 

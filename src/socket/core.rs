@@ -12,11 +12,10 @@ use crate::allowance::Allowance;
 use crate::context::{self, Context};
 use crate::error::{DisconnectReason, TryRecvError};
 use crate::message::Message;
-use crate::monitor::Event;
 use crate::options::Options;
-use crate::pattern::{Effects, Offer, Pattern, Pipes};
+use crate::pattern::{Offer, Pattern, Pipes};
 use crate::peer::{PeerInfo, SocketType};
-use crate::pipe::{self, Limits, PipeEnd, PipeLimits, Wakes};
+use crate::pipe::{self, Limits, PipeEnd, PipeLimits};
 use crate::reactor::{Alarm, Dialer, LinkConfig, Listener, Reactor, Session, Waiter};
 use crate::slab::KeyMap;
 use crate::stats::{DropReason, PeerStats, SocketStats, Traffic};
@@ -64,18 +63,6 @@ pub(super) struct State<P> {
     /// The socket is closing and still leaves its endpoints: it is not closed before that is done.
     pub(super) leaving: bool,
     pub(super) context_key: usize,
-}
-
-/// What is to be done after unlocking.
-#[derive(Default)]
-pub(super) struct Aftermath {
-    wakes: Wakes,
-    /// Connections to be closed, and why.
-    expelled: Vec<(Arc<Session>, DisconnectReason)>,
-    /// Those who waited for something that an expelled peer would have done.
-    signals: Vec<Signal>,
-    /// What is to be told of peers that have no connection to tell of it.
-    events: Vec<Event>,
 }
 
 /// Why a message stays where it was.
@@ -263,26 +250,54 @@ impl<P: Pattern> Core<P> {
     /// Receives to an empty place, if anything is here; returns the pipe that it came from.
     #[inline]
     pub(super) fn try_recv(&self, received: &mut Option<P::In>) -> Result<usize, TryRecvError> {
-        self.try_recv_or_join(received, None)
+        self.recv_locked(self.state.lock(), received, None, |_, from| from)
     }
 
     /// The same for a task, which then waits if nothing is here.
-    #[inline]
     pub(super) fn try_recv_or_join(
         &self,
         received: &mut Option<P::In>,
-        joining: Option<&mut Joining<'_>>,
+        mut joining: Option<&mut Joining<'_>>,
     ) -> Result<usize, TryRecvError> {
+        let state = self.lock_to_recv(&mut joining);
+        self.recv_locked(state, received, joining, |_, from| from)
+    }
+
+    /// The same, with what is known of the peer that it came from.
+    pub(super) fn try_recv_with_peer(
+        &self,
+        received: &mut Option<P::In>,
+        mut joining: Option<&mut Joining<'_>>,
+    ) -> Result<Arc<PeerInfo>, TryRecvError> {
+        let state = self.lock_to_recv(&mut joining);
+        let info = self.recv_locked(state, received, joining, |state, from| {
+            state.peers.get(&from)?.info.clone()
+        })?;
+        // Only an inproc peer can have sent before it was known, and only for a moment.
+        Ok(info.unwrap_or_else(|| Arc::new(PeerInfo::new(P::TYPE))))
+    }
+
+    /// Locks the socket for an attempt to receive, for which a task need not wait any more.
+    fn lock_to_recv(&self, joining: &mut Option<&mut Joining<'_>>) -> BriefMutexGuard<'_, State<P>> {
         let mut state = self.state.lock();
-        let from = state.recv(received);
-        if let Some(from) = from
-            && state.is_calm()
-            && state.receivers.is_empty()
-            && !state.has_turned()
-        {
-            return Ok(from);
+        if let Some(joining) = joining {
+            joining.leave(&mut state.receivers);
         }
-        self.finish_recv(state, from, joining)
+        state
+    }
+
+    #[inline]
+    fn recv_locked<T>(
+        &self,
+        mut state: BriefMutexGuard<'_, State<P>>,
+        received: &mut Option<P::In>,
+        joining: Option<&mut Joining<'_>>,
+        look: impl FnOnce(&State<P>, usize) -> T,
+    ) -> Result<T, TryRecvError> {
+        match state.recv(received).map(|from| look(&state, from)) {
+            Some(seen) if state.is_calm() && state.receivers.is_empty() && !state.has_turned() => Ok(seen),
+            seen => self.finish_recv(state, seen, joining),
+        }
     }
 
     /// Receives at most so many messages to a list that has room for them; fails if there were fewer.
@@ -300,28 +315,14 @@ impl<P: Pattern> Core<P> {
         self.finish_recv(state, from, None).map(|_| ())
     }
 
-    /// The same, with what is known of the peer that it came from.
-    pub(super) fn try_recv_with_peer(
-        &self,
-        received: &mut Option<P::In>,
-        joining: Option<&mut Joining<'_>>,
-    ) -> Result<Arc<PeerInfo>, TryRecvError> {
-        let mut state = self.state.lock();
-        let from = state.recv(received);
-        let info = from.and_then(|from| state.peers.get(&from)?.info.clone());
-        self.finish_recv(state, from, joining)?;
-        // Only an inproc peer can have sent before it was known, and only for a moment.
-        Ok(info.unwrap_or_else(|| Arc::new(PeerInfo::new(P::TYPE))))
-    }
-
     /// What an attempt to receive has to do beside, in most cases nothing.
     #[inline(never)]
-    fn finish_recv(
+    fn finish_recv<T>(
         &self,
         mut state: BriefMutexGuard<'_, State<P>>,
-        from: Option<usize>,
+        seen: Option<T>,
         joining: Option<&mut Joining<'_>>,
-    ) -> Result<usize, TryRecvError> {
+    ) -> Result<T, TryRecvError> {
         let open = state.phase == Phase::Open;
         let next = if state.receivers.is_empty() {
             None
@@ -329,14 +330,14 @@ impl<P: Pattern> Core<P> {
             state.next_receiver()
         };
         if let Some(joining) = joining
-            && from.is_none()
+            && seen.is_none()
             && open
         {
             joining.join(&mut state.receivers);
         }
         self.unlock(state, next);
-        match (from, open) {
-            (Some(from), _) => Ok(from),
+        match (seen, open) {
+            (Some(seen), _) => Ok(seen),
             (None, true) => Err(TryRecvError::Empty),
             (None, false) => Err(TryRecvError::Closed),
         }
@@ -371,20 +372,6 @@ impl<P: Pattern> Core<P> {
     pub(super) fn act_if_open<T>(&self, action: impl FnOnce(&mut P, &mut Pipes) -> T) -> Option<T> {
         let open = self.state.lock().phase == Phase::Open;
         open.then(|| self.act(action))
-    }
-
-    /// Does what must not be done while the socket is locked.
-    pub(super) fn settle(&self, aftermath: Option<Aftermath>) {
-        let Some(aftermath) = aftermath else { return };
-        aftermath.wakes.fire();
-        for (session, reason) in aftermath.expelled {
-            session.close(reason);
-        }
-        aftermath
-            .events
-            .into_iter()
-            .for_each(|event| self.journal.record(event));
-        fire_signals(aftermath.signals);
     }
 
     /// Blocks the calling thread until its waiter is notified, or until the deadline; runs connections meanwhile.
@@ -495,7 +482,7 @@ impl<P: Pattern> State<P> {
     }
 
     /// Receives if the socket is open.
-    #[inline]
+    #[inline(always)]
     fn recv(&mut self, received: &mut Option<P::In>) -> Option<usize> {
         if self.phase != Phase::Open {
             return None;
@@ -509,12 +496,6 @@ impl<P: Pattern> State<P> {
         offer == Some(Offer::Taken) && self.is_calm() && self.senders.is_empty() && !self.has_turned()
     }
 
-    /// Tells whether the pattern has left nothing to do.
-    #[inline]
-    fn is_calm(&mut self) -> bool {
-        self.pipes.effects().is_empty()
-    }
-
     /// Tells whether somebody observes to whom sending matters because it lets receive, or the other way round.
     #[inline]
     fn has_turned(&self) -> bool {
@@ -524,67 +505,6 @@ impl<P: Pattern> State<P> {
     /// Chooses those who have to look again because what was done may let the other be done now.
     fn tell_of_turn(&mut self) -> [Option<Signal>; 2] {
         [self.senders.tell_observers(), self.receivers.tell_observers()]
-    }
-
-    /// Clears away pipes that turned out to be finished, and returns what is to be done after unlocking, if
-    /// there is anything.
-    pub(super) fn take_aftermath(&mut self) -> Option<Aftermath> {
-        if self.is_calm() {
-            return None;
-        }
-        let Effects {
-            wakes,
-            finished,
-            expelled,
-            announced,
-            ahead: _,
-        } = std::mem::take(self.pipes.effects());
-        let mut aftermath = Aftermath {
-            wakes,
-            ..Aftermath::default()
-        };
-        for key in finished {
-            if self.peers.get(&key).is_some_and(|peer| peer.gone) {
-                self.remove_pipe(key);
-                // Another pipe may have been waiting for this one to go.
-                aftermath.signals.extend(self.next_sender());
-            }
-        }
-        if announced {
-            aftermath.signals.extend(self.watchers.tell_all());
-            aftermath.signals.extend(self.stranded_senders());
-        }
-        for (key, reason) in expelled {
-            self.expel(key, reason, &mut aftermath);
-        }
-        Some(aftermath)
-    }
-
-    /// Ends the connection of a pipe; over inproc, where there is none, the pipe itself.
-    fn expel(&mut self, key: usize, reason: DisconnectReason, aftermath: &mut Aftermath) {
-        let Some(peer) = self.peers.get_mut(&key).filter(|peer| !peer.gone) else {
-            return;
-        };
-        if let Some(session) = &peer.session {
-            aftermath.expelled.push((Arc::clone(session), reason));
-            return;
-        }
-        if !matches!(*peer.endpoint, Endpoint::Inproc(_)) || !peer.connected {
-            peer.doomed = Some(Box::new(reason));
-            return;
-        }
-        aftermath.events.push(Event::Disconnected {
-            endpoint: Endpoint::clone(&peer.endpoint),
-            address: String::new(),
-            reason,
-            in_doubt: 0,
-        });
-        if let Some(end) = self.pipes.get_mut(key) {
-            aftermath.wakes.extend(end.close().into_iter().flatten());
-        }
-        self.pattern.disconnected(key, &mut self.pipes);
-        self.remove_inproc_pipe(key);
-        aftermath.signals.extend(self.tell_of_change());
     }
 
     /// Chooses who may receive next, if there is anything to receive.

@@ -5,6 +5,7 @@
 //! dialer or an application: wake-ups are collected and fired after unlocking. A socket type is a handle whose methods
 //! are the verbs that make sense for it; the verbs themselves are written once.
 
+mod aftermath;
 mod batch;
 mod builder;
 mod callback;

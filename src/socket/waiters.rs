@@ -90,12 +90,14 @@ impl Waiters {
 
     /// Leaves; returns whether they had been told.
     pub(crate) fn remove(&mut self, id: u64) -> bool {
-        let Some(at) = self.entries.iter().position(|entry| entry.id == id) else {
-            return false;
+        // Mostly nobody else waits.
+        let entry = if self.entries.front().is_some_and(|entry| entry.id == id) {
+            self.entries.pop_front()
+        } else {
+            let at = self.entries.iter().position(|entry| entry.id == id);
+            at.and_then(|at| self.entries.remove(at))
         };
-        self.entries
-            .remove(at)
-            .is_some_and(|entry| entry.signal.is_none())
+        entry.is_some_and(|entry| entry.signal.is_none())
     }
 
     /// Chooses the first who has not been told, and all who observe. Fire the signal after unlocking.

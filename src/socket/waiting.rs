@@ -19,17 +19,33 @@ pub(super) type PassOn<P> = fn(&mut State<P>) -> Option<Signal>;
 pub(super) struct Joining<'a> {
     waker: &'a Waker,
     id: Option<u64>,
+    /// The id is of this attempt, not of one before.
+    joined: bool,
 }
 
 impl<'a> Joining<'a> {
-    fn new(waker: &'a Waker) -> Self {
-        Self { waker, id: None }
+    fn new(waker: &'a Waker, id: Option<u64>) -> Self {
+        let joined = false;
+        Self { waker, id, joined }
+    }
+
+    /// Leaves the place of an attempt before. Under the lock of this one nobody can have been told meanwhile, so that there
+    /// is no word to pass on.
+    #[inline]
+    pub(super) fn leave(&mut self, waiters: &mut Waiters) {
+        if !self.joined
+            && let Some(id) = self.id.take()
+        {
+            waiters.remove(id);
+        }
     }
 
     /// Joins those who wait. Under the lock under which the attempt was in vain, that saves another attempt.
     pub(super) fn join(&mut self, waiters: &mut Waiters) {
-        if self.id.is_none() {
+        self.leave(waiters);
+        if !self.joined {
             self.id = Some(waiters.add(Signal::Task(self.waker.clone())));
+            self.joined = true;
         }
     }
 }
@@ -53,12 +69,9 @@ impl Place {
         context: &Context<'_>,
         mut attempt: impl FnMut(&mut Joining<'_>) -> Option<T>,
     ) -> Poll<T> {
-        if let Some(id) = self.id.take() {
-            core.stop_waiting(queue, |_| None, id);
-        }
-        let mut joining = Joining::new(context.waker());
+        let mut joining = Joining::new(context.waker(), self.id.take());
         let mut done = attempt(&mut joining);
-        if done.is_none() && joining.id.is_none() {
+        if done.is_none() && !joining.joined {
             joining.join(queue(&mut core.state.lock()));
             // What happened before we joined would not be told to us.
             done = attempt(&mut joining);
