@@ -1,6 +1,8 @@
 //! Who is at the other end: socket types and which may talk, routing ids, and what a peer said of itself.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -106,8 +108,18 @@ impl fmt::Display for SocketType {
 }
 
 /// The name under which a ROUTER knows a peer: at most 255 bytes.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct RoutingId(Bytes);
+#[derive(Clone)]
+pub struct RoutingId(Id);
+
+/// A ROUTER hands an id over with each message. A short one, as nearly all are, is copied and not counted.
+#[derive(Clone)]
+enum Id {
+    Short { len: u8, bytes: [u8; SHORT_ID] },
+    Long(Bytes),
+}
+
+/// As many bytes as fit beside a length where a long id needs four words.
+const SHORT_ID: usize = 23;
 
 impl RoutingId {
     /// The longest routing id, in bytes, that RFC 37 allows.
@@ -116,32 +128,79 @@ impl RoutingId {
     /// Makes a routing id of `bytes`, or `None` if they are more than [`MAX_LEN`](Self::MAX_LEN).
     #[must_use]
     pub fn new(bytes: impl Into<Bytes>) -> Option<Self> {
-        let bytes = bytes.into();
-        (bytes.len() <= Self::MAX_LEN).then_some(Self(bytes))
+        let long = bytes.into();
+        let mut bytes = [0; SHORT_ID];
+        let id = match (u8::try_from(long.len()), bytes.get_mut(..long.len())) {
+            (Err(_), _) => return None,
+            (Ok(len), Some(place)) => {
+                place.copy_from_slice(&long);
+                Id::Short { len, bytes }
+            }
+            (Ok(_), None) => Id::Long(long),
+        };
+        Some(Self(id))
     }
 
     /// Tells whether this is the id of a peer that announced none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.as_bytes().is_empty()
     }
 
     /// Tells whether a ROUTER has made the id up: it begins with a zero byte, as no peer's own id does.
     #[must_use]
     pub fn is_generated(&self) -> bool {
-        self.0.first() == Some(&0)
+        self.as_bytes().first() == Some(&0)
     }
 
     /// Returns the bytes; none if the peer announced no id.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Id::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Id::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl Default for RoutingId {
+    fn default() -> Self {
+        Self(Id::Short {
+            len: 0,
+            bytes: [0; SHORT_ID],
+        })
+    }
+}
+
+impl PartialEq for RoutingId {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for RoutingId {}
+
+impl PartialOrd for RoutingId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for RoutingId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for RoutingId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
 impl fmt::Debug for RoutingId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RoutingId(b\"{}\")", self.0.escape_ascii())
+        write!(f, "RoutingId(b\"{}\")", self.as_bytes().escape_ascii())
     }
 }
 
@@ -251,5 +310,18 @@ mod tests {
     fn routing_ids_have_a_limit() {
         assert!(RoutingId::new(vec![1; 255]).is_some());
         assert!(RoutingId::new(vec![1; 256]).is_none());
+    }
+
+    #[test]
+    fn routing_ids_are_their_bytes_however_long() {
+        let id = |len: usize| RoutingId::new(vec![7; len]);
+        assert_eq!(id(0), Some(RoutingId::default()));
+        assert!(id(RoutingId::MAX_LEN + 1).is_none());
+        for len in [0, 1, SHORT_ID, SHORT_ID + 1, RoutingId::MAX_LEN] {
+            let (id, next) = (id(len).unwrap(), id(len + 1));
+            assert_eq!(id.as_bytes(), vec![7; len]);
+            assert_eq!(id, id.clone());
+            assert!(next.is_none_or(|next| id < next && id != next));
+        }
     }
 }

@@ -306,6 +306,7 @@ impl Pattern for RouterPattern {
         let mut place = None;
         let pipe = self.inbound.recv(&mut place, pipes)?;
         let message = place?;
+        self.table.note_heard(pipe);
         match self.label(pipe, pipes) {
             Some(id) => *received = Some(RouterEvent::Message(id, message)),
             None => pipes.discard(pipe, &message),

@@ -15,6 +15,9 @@ const MAX_DRAWS: usize = 64;
 pub(crate) struct RoutingTable {
     pipes: HashMap<RoutingId, usize>,
     ids: KeyMap<RoutingId>,
+    /// The pipe that was heard last. Most messages are replies, and go there: then its id need not be hashed, which takes
+    /// long, for peers choose their ids.
+    heard: usize,
     /// The key under which numbers are scrambled to ids: who knows some ids can tell no others. The standard library
     /// takes it from the system's source of randomness.
     secret: RandomState,
@@ -24,7 +27,15 @@ pub(crate) struct RoutingTable {
 impl RoutingTable {
     /// Returns the pipe that an id leads to.
     pub(crate) fn pipe(&self, id: &RoutingId) -> Option<usize> {
+        if self.ids.get(&self.heard) == Some(id) {
+            return Some(self.heard);
+        }
         self.pipes.get(id).copied()
+    }
+
+    /// The next message will probably go to this pipe.
+    pub(crate) fn note_heard(&mut self, pipe: usize) {
+        self.heard = pipe;
     }
 
     /// Returns the id that leads to a pipe.
@@ -93,6 +104,7 @@ mod tests {
         Insert(usize, u8),
         Generate(usize),
         Remove(usize),
+        Hear(usize),
     }
 
     fn op() -> impl Strategy<Value = Op> {
@@ -100,6 +112,7 @@ mod tests {
             (0..6usize, 1..5u8).prop_map(|(pipe, name)| Op::Insert(pipe, name)),
             (0..6usize).prop_map(Op::Generate),
             (0..6usize).prop_map(Op::Remove),
+            (0..6usize).prop_map(Op::Hear),
         ]
     }
 
@@ -123,10 +136,15 @@ mod tests {
                         prop_assert!(model.values().all(|own| *own != made));
                         model.insert(pipe, made);
                     }
+                    Op::Hear(pipe) => table.note_heard(pipe),
                     Op::Remove(pipe) => prop_assert_eq!(table.remove(pipe), model.remove(&pipe)),
                 }
                 prop_assert_eq!(table.ids.len(), model.len());
                 prop_assert_eq!(table.pipes.len(), model.len());
+                for name in 1..5 {
+                    let leads = model.iter().find(|(_, own)| **own == id(name)).map(|(pipe, _)| *pipe);
+                    prop_assert_eq!(table.pipe(&id(name)), leads);
+                }
                 for (pipe, own) in &model {
                     prop_assert_eq!(table.id(*pipe), Some(own));
                     prop_assert_eq!(table.pipe(own), Some(*pipe));
