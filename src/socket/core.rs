@@ -1,6 +1,7 @@
 //! The core of a socket: the lock, what it guards, and how a message is tried.
 
 use std::io;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ pub(crate) struct Core<P: Pattern> {
     /// Set with the first endpoint that needs one.
     pub(super) reactor: OnceLock<Arc<Reactor>>,
     pub(super) journal: Journal,
+    /// See [`owe_rest`](Self::owe_rest).
+    pub(super) owes_rest: AtomicBool,
     pub(super) state: BriefMutex<State<P>>,
 }
 
@@ -177,6 +180,7 @@ impl<P: Pattern> Core<P> {
             options,
             reactor: OnceLock::new(),
             journal: Journal::default(),
+            owes_rest: AtomicBool::new(false),
             state: BriefMutex::new(State {
                 pattern,
                 pipes: Pipes::default(),

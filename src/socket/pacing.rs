@@ -6,13 +6,17 @@
 //! peer is not there yet. So the limit stays, and a sender that blocks anyway takes a rest before it makes a long queue
 //! longer: as long as the queue moves, and never longer than [`REST`] for each time that it did. A thread that sends to
 //! itself, or to one that receives only later, rests in vain; so each such rest puts the next one off for twice as long.
+//! A task rests before it sends the next message instead, for a future that is dropped must have sent nothing.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::core::{Core, State};
+use super::core::{Core, State, fire_signals};
 use crate::pattern::Pattern;
 use crate::peer::SocketType;
 use crate::pipe::LONG;
+use crate::reactor::Alarm;
 
 /// What is left of a long queue when the sender goes on: enough for the writer not to run dry.
 const SHORT: u64 = LONG / 2;
@@ -56,12 +60,65 @@ impl<P: Pattern> Core<P> {
         let until = Instant::now().checked_add(REST);
         let short = || backlog().is_none().then_some(());
         let rested = self.wait_for(|state| &mut state.resters, |_| None, until, short);
+        self.note_rest(before, rested.is_some());
+    }
+
+    /// Has the next task that sends rest first: a future may still be dropped while it rests, and must then have sent nothing.
+    pub(super) fn owe_rest(&self) {
+        self.owes_rest.store(true, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn owes_rest(&self) -> bool {
+        self.owes_rest.load(Ordering::Relaxed)
+    }
+
+    /// The same as [`rest`](Self::rest) for a task, once for each time that it is owed.
+    pub(super) async fn rest_async(&self, longest: Duration) {
+        // Over inproc alone there are no threads to end a rest in vain.
+        if !self.owes_rest.swap(false, Ordering::Relaxed) || self.reactor.get().is_none() {
+            return;
+        }
+        let late = Arc::new(AtomicBool::new(false));
+        let until = Instant::now().checked_add(longest);
+        let alarm = until.and_then(|until| self.wake_at(until, &late));
+        if alarm.is_none() {
+            return;
+        }
+        let backlog = || self.state.lock().backlog_above(SHORT);
+        let before = backlog();
+        let rested = self.wait_async(
+            |state| &mut state.resters,
+            |_| None,
+            |_| match backlog() {
+                None => Some(true),
+                Some(_) => late.load(Ordering::Acquire).then_some(false),
+            },
+        );
+        self.note_rest(before, rested.await);
+    }
+
+    /// Takes note of what a rest was good for.
+    fn note_rest(&self, before: Option<u64>, rested: bool) {
         let mut state = self.state.lock();
         match state.backlog_above(SHORT) {
             Some(taken) if before == Some(taken) => state.pace.note_stuck(taken),
-            _ if rested.is_some() => state.pace.note_rested(),
+            _ if rested => state.pace.note_rested(),
             _ => {}
         }
+    }
+
+    /// Has everybody who waits look again at a time, when `late` will be set. Without threads there is nobody to do so.
+    pub(super) fn wake_at(&self, at: Instant, late: &Arc<AtomicBool>) -> Option<Alarm> {
+        let reactor = self.reactor().ok()?;
+        let (core, late) = (self.myself.clone(), Arc::clone(late));
+        Some(Alarm::set(reactor, at, move || {
+            late.store(true, Ordering::Release);
+            if let Some(core) = core.upgrade() {
+                let signals = core.state.lock().everybody();
+                fire_signals(signals);
+            }
+        }))
     }
 }
 
@@ -88,10 +145,10 @@ impl<P: Pattern> State<P> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
 
     use super::*;
-    use crate::context::Context;
     use crate::message::Message;
     use crate::options::Options;
     use crate::pattern::PushPattern;
@@ -100,7 +157,7 @@ mod tests {
     const QUARTER: usize = LONG as usize / 4;
 
     fn push() -> Arc<Core<PushPattern>> {
-        Core::new(&Context::default(), Options::default())
+        Core::new(&crate::Context::default(), Options::default())
     }
 
     /// Gives a socket one more peer, and returns the far end of its pipe.
@@ -171,6 +228,52 @@ mod tests {
         assert!(!is_ahead_after(&core, 1));
         take(&mut far, 1);
         assert!(is_ahead_after(&core, 1));
+    }
+
+    /// Polls the sending of a quarter of a long queue once; tells whether it went, and whether it has to.
+    fn poll_send(core: &Core<PushPattern>) -> (bool, bool) {
+        let mut out = Some(Message::from(vec![0; QUARTER]));
+        let polled = pin!(core.send_async(&mut out)).poll(&mut Context::from_waker(Waker::noop()));
+        (out.is_none(), polled.is_pending())
+    }
+
+    #[test]
+    fn a_task_rests_before_it_sends_so_that_it_can_be_dropped() {
+        let core = push();
+        assert!(core.reactor().is_ok());
+        let _far = peer(&core);
+        let polls: Vec<_> = (0..40).map(|_| poll_send(&core)).collect();
+        assert!(polls.iter().all(|(sent, pending)| sent != pending), "{polls:?}");
+        // Nearly every second one, unless this thread loses its processor for the length of a rest.
+        assert!(polls.iter().any(|(_, pending)| *pending));
+    }
+
+    #[test]
+    fn a_task_rests_until_the_queue_is_shorter() {
+        let core = push();
+        assert!(core.reactor().is_ok());
+        let mut far = peer(&core);
+        (0..4).for_each(|_| assert!(poll_send(&core).0));
+        let mut rest = pin!(core.rest_async(Duration::from_secs(3600)));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(rest.as_mut().poll(&mut context).is_pending());
+        take(&mut far, 1);
+        assert!(rest.as_mut().poll(&mut context).is_pending());
+        take(&mut far, 3);
+        assert!(rest.as_mut().poll(&mut context).is_ready());
+    }
+
+    #[test]
+    fn a_task_goes_on_when_its_peer_takes_nothing() {
+        let core = push();
+        assert!(core.reactor().is_ok());
+        let _far = peer(&core);
+        (0..4).for_each(|_| assert!(poll_send(&core).0));
+        for _ in 0..4 {
+            let mut out = Some(Message::from(vec![0; QUARTER]));
+            assert!(crate::block_on(core.send_async(&mut out)).is_ok());
+        }
+        assert_eq!(core.state.lock().pace.patience, 1, "the first rest was in vain");
     }
 
     #[test]

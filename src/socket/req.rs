@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::builder::Builder;
 use super::closing::Handle;
-use super::core::{Core, Phase, State, Unsent, deadline, fire_signals};
+use super::core::{Core, Phase, State, Unsent, deadline};
 use super::verbs::common_verbs;
 use crate::error::{RecvError, ReqRecvError, ReqSendError, RequestError, TryRecvError};
 use crate::message::Message;
 use crate::pattern::{Ask, Heard, ReqPattern};
-use crate::reactor::Alarm;
 
 /// Asks one of its [`Rep`](crate::Rep) or [`Router`](crate::Router) peers, in turn, and receives its reply: the client of a
 /// service (RFC 28).
@@ -353,20 +352,5 @@ impl<'a> Round<'a> {
 impl Drop for Round<'_> {
     fn drop(&mut self) {
         self.core.act(|pattern, _| pattern.abandon(self.ticket));
-    }
-}
-
-impl Core<ReqPattern> {
-    /// Has everybody who waits look again at a time, when `late` will be set. Without threads there is nobody to do so.
-    fn wake_at(&self, at: Instant, late: &Arc<AtomicBool>) -> Option<Alarm> {
-        let reactor = self.reactor().ok()?;
-        let (core, late) = (self.myself.clone(), Arc::clone(late));
-        Some(Alarm::set(reactor, at, move || {
-            late.store(true, Ordering::Release);
-            if let Some(core) = core.upgrade() {
-                let signals = core.state.lock().everybody();
-                fire_signals(signals);
-            }
-        }))
     }
 }

@@ -228,16 +228,32 @@ impl<P: Pattern> Core<P> {
     }
 
     /// Sends what is in its place; the future may be dropped as long as it is there.
-    pub(super) fn send_async<'a>(
-        &'a self,
-        out: &'a mut Option<P::Out>,
-    ) -> impl Future<Output = Result<(), Unsent>> + Send + 'a {
-        Waiting::new(
-            self,
+    pub(super) async fn send_async(&self, out: &mut Option<P::Out>) -> Result<(), Unsent> {
+        if self.owes_rest() {
+            Box::pin(self.rest_async(REST)).await;
+        }
+        self.wait_async(
             |state| &mut state.senders,
             State::next_sender,
-            move |_| self.try_unsent(out),
+            |_| self.try_unsent_or_owe(out),
         )
+        .await
+    }
+
+    /// The same as [`try_unsent`](Self::try_unsent), of a task, which rests before it sends the next.
+    fn try_unsent_or_owe(&self, out: &mut Option<P::Out>) -> Option<Result<(), Unsent>> {
+        let mut state = self.state.lock();
+        let offer = state.send(out);
+        if state.has_sent_calmly(offer) {
+            return Some(Ok(()));
+        }
+        if state.is_ahead() {
+            self.owe_rest();
+        }
+        match self.finish_send(state, offer) {
+            Err(Unsent::Full) => None,
+            settled => Some(settled),
+        }
     }
 
     pub(super) fn recv_async(&self) -> impl Future<Output = Result<P::In, RecvError>> + Send {
