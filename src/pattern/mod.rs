@@ -42,7 +42,7 @@ pub(crate) use announcer::{MAX_TOPIC, Subscribes};
 pub(crate) use dealer::DealerPattern;
 pub use notices::XPubEvent;
 pub(crate) use pair::PairPattern;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use pipes::Effects;
 pub(crate) use pipes::Pipes;
 pub(crate) use publish::PubPattern;
