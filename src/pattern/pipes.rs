@@ -104,19 +104,19 @@ impl Pipes {
     /// called. Otherwise all have to be sent to.
     #[inline]
     pub(crate) fn share(&mut self, targets: &[usize], message: &Message) -> Option<Vec<usize>> {
-        let Self {
-            ends, effects, run, ..
-        } = self;
-        if let Some(open) = run.as_mut().filter(|run| run.is_open()) {
+        if let Some(open) = self.run.as_mut().filter(|run| run.is_open()) {
             if open.is_for(targets, message) {
                 return Some(open.take_apart());
             }
-            open.end(ends, &mut effects.wakes);
+            self.end_run();
             return None;
         }
         if targets.len() < 2 || !is_packed(message) {
             return None;
         }
+        let Self {
+            ends, effects, run, ..
+        } = self;
         let run = run.get_or_insert_default();
         run.begin(targets, ends, &mut effects.wakes);
         run.is_open().then(|| run.take_apart())

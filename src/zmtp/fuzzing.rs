@@ -273,6 +273,7 @@ pub(super) fn curve_client() -> Mechanism {
 }
 
 /// The handshake of a peer that fits, with minor version 0 or 1.
+#[cfg(test)]
 pub(crate) fn prelude(ours: SocketType, minor: u8) -> Vec<u8> {
     prelude_to(&config(ours), minor)
 }
