@@ -209,10 +209,7 @@ impl<P: Pattern> Core<P> {
 
     /// An attempt of somebody who waits; `None` if there is a reason to wait on.
     pub(super) fn try_unsent(&self, out: &mut Option<P::Out>) -> Option<Result<(), Unsent>> {
-        match self.try_send(out) {
-            Err(Unsent::Full) => None,
-            settled => Some(settled),
-        }
+        unless_full(self.try_send(out))
     }
 
     fn try_received(&self) -> Option<Result<P::In, RecvError>> {
@@ -250,10 +247,7 @@ impl<P: Pattern> Core<P> {
         if state.is_ahead() {
             self.owe_rest();
         }
-        match self.finish_send(state, offer) {
-            Err(Unsent::Full) => None,
-            settled => Some(settled),
-        }
+        unless_full(self.finish_send(state, offer))
     }
 
     pub(super) fn recv_async(&self) -> impl Future<Output = Result<P::In, RecvError>> + Send {
@@ -283,6 +277,14 @@ pub(super) fn settled<T>(attempt: Result<T, TryRecvError>) -> Option<Result<T, R
         Ok(received) => Some(Ok(received)),
         Err(TryRecvError::Closed) => Some(Err(RecvError::Closed)),
         Err(TryRecvError::Empty) => None,
+    }
+}
+
+/// The same of an attempt to send.
+fn unless_full(attempt: Result<(), Unsent>) -> Option<Result<(), Unsent>> {
+    match attempt {
+        Err(Unsent::Full) => None,
+        settled => Some(settled),
     }
 }
 
