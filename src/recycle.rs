@@ -148,6 +148,13 @@ fn fits(buffer: &Vec<u8>, capacity: usize) -> bool {
 
 /// Returns an empty buffer with at least this capacity, and hardly more.
 pub(crate) fn take(capacity: usize) -> Vec<u8> {
+    let mut buffer = take_used(capacity);
+    buffer.clear();
+    buffer
+}
+
+/// The same with what is still in it, to be written over.
+pub(crate) fn take_used(capacity: usize) -> Vec<u8> {
     let kept = if (SMALLEST..=HANDY).contains(&capacity) {
         at_hand(|hand| hand.take(capacity).or_else(|| hand.fill(capacity, &mut store()))).flatten()
     } else if (SMALLEST..=LARGEST).contains(&capacity) {
@@ -168,11 +175,10 @@ pub(crate) fn into_body(buffer: Vec<u8>) -> Bytes {
 }
 
 /// Takes back a buffer that nobody uses any more.
-pub(crate) fn give(mut buffer: Vec<u8>) {
+pub(crate) fn give(buffer: Vec<u8>) {
     if !(SMALLEST..=LARGEST).contains(&buffer.capacity()) {
         return;
     }
-    buffer.clear();
     let too_many = if buffer.capacity() <= HANDY {
         let given = at_hand(|hand| {
             hand.put(buffer);

@@ -6,6 +6,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use super::Context;
 use crate::reactor::Attendant;
 
+/// When a task on async-io comes again that need not sleep: too soon to be slept for, and not so soon that it is over at once.
+#[cfg(feature = "async-io")]
+const SOON: std::time::Duration = std::time::Duration::from_nanos(500);
+
 /// Runs connections when it is called, in place of an I/O thread of its context.
 ///
 /// Whoever waits in `recv_async` on an executor otherwise waits for the I/O thread, which reads the message and wakes the
@@ -131,7 +135,11 @@ impl Driver {
             driver.readable().await?;
             // Not again at once, were it worthwhile: a task that is always ready would keep the future from running that
             // the executor itself runs in.
-            driver.get_ref().turn();
+            while driver.get_ref().turn() {
+                // All tasks that are ready come first, and the future that the executor runs in: async-io looks at its
+                // timers when none of them has anything to do.
+                async_io::Timer::after(SOON).await;
+            }
         }
     }
 }

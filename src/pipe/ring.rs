@@ -19,8 +19,8 @@ pub(crate) struct Limits {
 }
 
 /// The weight of a queue that is long: it leaves the second cache of most processors, and has messages enough for the
-/// reader to be busy for a third of a millisecond.
-pub(crate) const LONG: u64 = 1024 * 1024;
+/// reader to be busy for a tenth of a millisecond.
+pub(crate) const LONG: u64 = 512 * 1024;
 
 /// What a ring does with a message for which there is no room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -200,13 +200,14 @@ impl Session {
             return Ok(());
         }
         let most = around.rng.pick(&[1, 100, READ_BYTES, READ_BYTES]);
-        if let Some((body, wanted)) = self.connection.direct_target() {
-            let bytes = match around.input.read(wanted.min(most), around.now) {
+        let (body, _) = self.connection.intake(most);
+        if !body.is_empty() {
+            let bytes = match around.input.read(body.len(), around.now) {
                 Arrived::Bytes(bytes) => bytes,
                 Arrived::Nothing => return Ok(()),
                 Arrived::End => return Err(DisconnectReason::PeerClosed),
             };
-            body.extend_from_slice(&bytes);
+            body[..bytes.len()].copy_from_slice(&bytes);
             let mut inbox = Queue::new();
             let mut room = Room::UNBOUNDED;
             let now = around.instant();

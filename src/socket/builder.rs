@@ -263,7 +263,7 @@ setters! {
     recv_timeout(time: Option<Duration>) |options| options.recv_timeout = time;
 
     /// For how long a thread that waits polls before it sleeps, whatever it expects; until that is over it uses its
-    /// processor up. Default zero: it polls, for up to 40 µs, only while the latest waits were as short as that. At
+    /// processor up. Default zero: it polls, for up to 80 µs, only while the latest waits were as short as that. At
     /// most 1 s. Threads that wait for another one to run their connections, and futures, do not poll.
     busy_poll(time: Duration) |options| options.busy_poll = time.min(Duration::from_secs(1));
 

@@ -1,6 +1,6 @@
 //! One connected, or connecting, byte stream: reading, writing, readiness and names, the same for tcp and ipc.
 
-use std::io::{self, IoSlice, Read};
+use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::net::Shutdown;
 #[cfg(unix)]
 use std::os::fd::{AsRawFd, RawFd};
@@ -54,9 +54,6 @@ const NO_SIGNAL: i32 = if cfg!(any(
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: Socket,
-    /// An error that came after bytes in the same [`read_append`](Self::read_append): the next read returns it, since
-    /// the system reports it only once.
-    deferred: Option<io::Error>,
 }
 
 #[derive(Debug)]
@@ -89,7 +86,6 @@ impl Stream {
     pub(super) fn from_tcp(socket: Tcp) -> Self {
         Self {
             socket: Socket::Tcp(socket),
-            deferred: None,
         }
     }
 
@@ -98,7 +94,6 @@ impl Stream {
     pub(super) fn ipc(socket: socket2::Socket) -> Self {
         Self {
             socket: Socket::Ipc(UnixStream::from(std::os::fd::OwnedFd::from(socket))),
-            deferred: None,
         }
     }
 
@@ -126,60 +121,17 @@ impl Stream {
 
     /// Reads once; `Ok(0)` is the end of the stream.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if let Some(error) = self.deferred.take() {
-            return Err(error);
-        }
         retry(|| each!(&mut self.socket, socket => socket.read(buf)))
     }
 
-    /// Appends bytes to the spare capacity of `vec`, up to `limit` and never beyond: the vector does not move.
-    ///
-    /// Returns how many bytes came, and whether another read may bring something. `(0, false)` is the end of the stream;
-    /// `(n, false)` means that the socket is empty for now; `(n, true)` that there may be more, be it the end of the
-    /// stream or an error, which the next read then returns. With no room at all it returns `(0, true)`.
-    /// `WouldBlock` is an error only if nothing was read.
-    ///
-    /// On Unix the memory is not zeroed first. The standard library reads in steps that double from 8 KiB, so this is
-    /// for the bodies of large frames; [`read`](Self::read) into a buffer that is kept makes fewer calls.
-    pub(crate) fn read_append(&mut self, vec: &mut Vec<u8>, limit: usize) -> io::Result<(usize, bool)> {
-        if let Some(error) = self.deferred.take() {
-            return Err(error);
+    /// The same for two buffers, of which the second is for what the first has no room for.
+    pub(crate) fn read_both(&mut self, first: &mut [u8], second: &mut [u8]) -> io::Result<usize> {
+        if first.is_empty() {
+            // `recv` takes a shorter way through the system than `readv`.
+            return self.read(second);
         }
-        let before = vec.len();
-        let limit = limit.min(vec.capacity() - before);
-        if limit == 0 {
-            return Ok((0, true));
-        }
-        let result = self.fill(vec, limit);
-        let count = vec.len() - before;
-        match result {
-            // All that was asked for, or the end was seen: if bytes came with it, the caller has to come back for it.
-            Ok(()) => Ok((count, count > 0)),
-            Err(error) if count == 0 => Err(error),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok((count, false)),
-            Err(error) => {
-                self.deferred = Some(error);
-                Ok((count, true))
-            }
-        }
-    }
-
-    /// Reads until `limit` bytes came, or the end, or an error; the bytes before an error are in `vec`.
-    #[cfg(unix)]
-    fn fill(&mut self, vec: &mut Vec<u8>, limit: usize) -> io::Result<()> {
-        // `read_to_end` grows a full vector only after a read into its own 32 bytes has shown that there is more, and
-        // `take` ends the stream at the limit, which is within the capacity: so it never grows.
-        each!(&mut self.socket, socket => socket.take(limit as u64).read_to_end(vec)).map(drop)
-    }
-
-    /// Reads once, into zeroed memory: mio's streams cannot read into memory that is not initialised.
-    #[cfg(not(unix))]
-    fn fill(&mut self, vec: &mut Vec<u8>, limit: usize) -> io::Result<()> {
-        let before = vec.len();
-        vec.resize(before + limit, 0);
-        let result = retry(|| each!(&mut self.socket, socket => socket.read(&mut vec[before..])));
-        vec.truncate(before + result.as_ref().map_or(0, |count| *count));
-        result.map(drop)
+        let slices = &mut [IoSliceMut::new(first), IoSliceMut::new(second)];
+        retry(|| each!(&mut self.socket, socket => socket.read_vectored(slices)))
     }
 
     /// Writes some bytes of the slices, in order, with one system call.

@@ -117,55 +117,22 @@ fn names_are_those_of_the_peer() {
 }
 
 #[test]
-fn read_append_keeps_to_its_limit_and_does_not_move_the_vector() {
+fn what_the_first_buffer_has_no_room_for_is_read_into_the_second() {
     for (mut near, mut far, mut poll) in pairs() {
-        write(&mut near, &[7; 1000]);
-        for capacity in [40, 100, 300] {
-            let mut vec = Vec::with_capacity(capacity);
-            let place = (vec.as_ptr(), vec.capacity());
-            vec.extend_from_slice(b"head");
-            // Below, at and above the 32 bytes of the standard library's own buffer; the last one fills the vector.
-            for limit in [1, 20, usize::MAX] {
-                let before = vec.len();
-                let (count, more) = until(&mut poll, || far.read_append(&mut vec, limit)).unwrap();
-                assert_eq!(count, limit.min(capacity - before));
-                assert_eq!(vec.len(), before + count);
-                assert!(more);
-            }
-            assert_eq!(far.read_append(&mut vec, 10).unwrap(), (0, true), "no room");
-            assert_eq!((vec.as_ptr(), vec.capacity()), place);
-            assert!(vec.starts_with(b"head\x07\x07") && vec.ends_with(&[7]));
+        write(&mut near, b"body and more");
+        let (mut body, mut behind) = ([0; 4], [0; 100]);
+        let mut got = until(&mut poll, || far.read_both(&mut body, &mut behind)).unwrap();
+        while got < 13 {
+            let (at_body, at_behind) = (got.min(4), got.saturating_sub(4));
+            got += until(&mut poll, || {
+                far.read_both(&mut body[at_body..], &mut behind[at_behind..])
+            })
+            .unwrap();
         }
-        let mut rest = Vec::with_capacity(4096);
-        let (count, more) = far.read_append(&mut rest, 4096).unwrap();
-        assert_eq!(count, 1000 - (40 + 100 + 300 - 3 * 4));
-        if cfg!(unix) {
-            assert!(!more, "the socket was seen empty");
-        }
-        let error = far.read_append(&mut rest, 4096 - count).unwrap_err();
+        assert_eq!(&body, b"body");
+        assert!(behind.starts_with(b" and more\0"));
+        let error = far.read_both(&mut body, &mut behind).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-        assert_eq!(rest.len(), count);
-    }
-}
-
-#[test]
-fn read_append_takes_a_long_body_without_growing() {
-    const LEN: usize = 1 << 20;
-    for (mut near, mut far, mut poll) in pairs() {
-        let body: Vec<u8> = (0..LEN).map(|index| (index / 7) as u8).collect();
-        let mut sent = 0;
-        let mut got = Vec::with_capacity(LEN);
-        let place = (got.as_ptr(), got.capacity());
-        while got.len() < LEN {
-            match near.write_vectored(&[IoSlice::new(&body[sent..])]) {
-                Ok(count) => sent += count,
-                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
-            }
-            let limit = LEN - got.len();
-            until(&mut poll, || far.read_append(&mut got, limit)).unwrap();
-        }
-        assert_eq!((got.as_ptr(), got.capacity()), place);
-        assert!(got == body);
     }
 }
 
@@ -175,37 +142,18 @@ fn the_end_comes_after_the_last_bytes() {
         write(&mut near, b"bye");
         near.shutdown();
         drop(near);
-        let mut vec = Vec::with_capacity(64);
-        while vec.len() < 3 {
-            until(&mut poll, || far.read_append(&mut vec, 64)).unwrap();
+        let mut got = Vec::new();
+        loop {
+            let (mut first, mut second) = ([0; 1], [0; 64]);
+            let count = until(&mut poll, || far.read_both(&mut first, &mut second)).unwrap();
+            if count == 0 {
+                break;
+            }
+            got.extend_from_slice(&[&first[..], &second].concat()[..count]);
         }
-        assert_eq!(
-            until(&mut poll, || far.read_append(&mut vec, 61)).unwrap(),
-            (0, false)
-        );
-        assert_eq!(vec, b"bye");
+        assert_eq!(got, b"bye");
         assert_eq!(far.read(&mut [0; 8]).unwrap(), 0);
     }
-}
-
-#[test]
-fn bytes_with_the_end_behind_them_ask_for_another_read() {
-    let (mut near, mut far, mut poll) = pair("tcp://127.0.0.1:0", &TransportOptions::default());
-    write(&mut near, b"bye");
-    near.shutdown();
-    // Until the end has arrived too: no event would come for it after the bytes are read.
-    let mut events = Events::with_capacity(16);
-    let mut seen = false;
-    while !seen {
-        poll.poll(&mut events, Some(PATIENCE)).unwrap();
-        assert!(!events.is_empty(), "no event came");
-        seen = events
-            .iter()
-            .any(|event| event.token() == Token(2) && event.is_read_closed());
-    }
-    let mut vec = Vec::with_capacity(64);
-    assert_eq!(far.read_append(&mut vec, 64).unwrap(), (3, true));
-    assert_eq!(far.read_append(&mut vec, 61).unwrap(), (0, false));
 }
 
 #[test]

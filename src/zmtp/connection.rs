@@ -192,25 +192,21 @@ impl Connection {
         Ok(input.len().saturating_sub(rest.len()))
     }
 
-    /// How many bytes are best read at once.
-    pub(crate) fn appetite(&self) -> usize {
-        match &self.state {
-            State::Traffic(traffic) => traffic.decoder.appetite(),
-            _ => limits::HANDSHAKE_READ,
-        }
-    }
-
-    /// The buffer of a large body of which much is missing, to read straight into, and how many bytes may be appended.
+    /// Where what comes next is best read to: the place for so many bytes of a large body, if one is under way, and how many
+    /// bytes behind them.
     ///
-    /// The capacity is there already. Tell [`handle_direct`](Self::handle_direct) how many bytes came.
-    pub(crate) fn direct_target(&mut self) -> Option<(&mut Vec<u8>, usize)> {
+    /// Tell [`handle_direct`](Self::handle_direct) how many came into the body. What comes behind them is input as ever.
+    pub(crate) fn intake(&mut self, most: usize) -> (&mut [u8], usize) {
         match &mut self.state {
-            State::Traffic(traffic) => traffic.decoder.direct_target(traffic.rules(&self.config)),
-            _ => None,
+            State::Traffic(traffic) => {
+                let rules = traffic.rules(&self.config);
+                traffic.decoder.intake(most, rules)
+            }
+            _ => (&mut [], limits::HANDSHAKE_READ),
         }
     }
 
-    /// Takes note of `n` bytes that were appended to the buffer of [`direct_target`](Self::direct_target).
+    /// Takes note of `n` bytes that were read into the body of [`intake`](Self::intake).
     ///
     /// A message that they complete goes to `inbox` even if there is no room for it.
     ///
@@ -230,7 +226,7 @@ impl Connection {
         {
             traffic.heartbeat.heard(now);
             let rules = traffic.rules(&self.config);
-            let step = traffic.decoder.direct_done(rules, room, inbox);
+            let step = traffic.decoder.direct_done(n, rules, room, inbox);
             traffic.heartbeat.set_deaf(!room.is_open(), now);
             if let Some(step) = step {
                 let result = self.take_step(step, room, inbox, now).map(drop);

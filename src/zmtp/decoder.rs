@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
+use super::body::Body;
 use super::frame::{Header, MAX_HEADER};
 use super::limits::{self, Room, wide};
 use super::mechanism::Opened;
 use crate::queue::{self, Queue};
-use crate::recycle;
 use crate::{DisconnectReason, Frame, Message};
 
 /// What the decoder lets through; the same for all connections of a socket, but for the handshake.
@@ -80,7 +80,7 @@ struct Assembly {
     more: bool,
     command: bool,
     total: usize,
-    body: Vec<u8>,
+    body: Body,
 }
 
 impl Assembly {
@@ -96,24 +96,14 @@ impl Assembly {
             let arrived = self.body.len().saturating_add(wanted);
             let earned = arrived.saturating_mul(limits::GROWTH);
             let capacity = earned.max(first_reservation).min(self.total);
-            self.reserve(capacity);
-        }
-    }
-
-    /// Makes space for a body of `capacity` bytes, what is there included.
-    fn reserve(&mut self, capacity: usize) {
-        if self.body.capacity() == 0 {
-            self.body = recycle::take(capacity);
-        } else {
-            // Exact, so that the finished body becomes the frame's without being moved to a smaller home.
-            self.body.reserve_exact(capacity.saturating_sub(self.body.len()));
+            self.body.reserve(capacity);
         }
     }
 
     fn append(&mut self, input: &mut &[u8], first_reservation: usize) {
         self.make_space(input.len(), first_reservation);
         let (now, later) = input.split_at_checked(self.missing()).unwrap_or((input, &[]));
-        self.body.extend_from_slice(now);
+        self.body.append(now);
         *input = later;
     }
 }
@@ -254,7 +244,7 @@ impl Decoder {
             more: header.more,
             command,
             total: usize::try_from(len).unwrap_or(usize::MAX),
-            body: Vec::new(),
+            body: Body::default(),
         })
     }
 
@@ -267,7 +257,7 @@ impl Decoder {
         room: &mut Room,
         inbox: &mut Queue,
     ) -> Option<Step<'a>> {
-        if frame.body.is_empty()
+        if frame.body.len() == 0
             && let Some((body, rest)) = input.split_at_checked(frame.total)
         {
             *input = rest;
@@ -314,9 +304,15 @@ impl Decoder {
             self.trust(frame.total);
         }
         if frame.command {
-            return Some(Step::Command(Cow::Owned(frame.body)));
+            return Some(Step::Command(Cow::Owned(frame.body.finish())));
         }
-        self.finish(Frame::from_buffer(frame.body), frame.more, rules, room, inbox)
+        self.finish(
+            Frame::from_buffer(frame.body.finish()),
+            frame.more,
+            rules,
+            room,
+            inbox,
+        )
     }
 
     fn reservation(&self, rules: &Rules) -> usize {
@@ -329,16 +325,6 @@ impl Decoder {
         let delivered = u32::try_from(delivered.min(limits::TRUSTED_RESERVATION)).unwrap_or(0);
         self.trusted = self.trusted.max(delivered);
         self.streaming = usize::try_from(delivered).is_ok_and(|delivered| delivered >= limits::STREAMED);
-    }
-
-    /// How many bytes are best read at once. When a large body will follow the next header, as one has just come, what
-    /// is read with the header has to be copied, and what is not is read into its place.
-    pub(super) fn appetite(&self) -> usize {
-        if self.streaming && !self.is_mid_message() {
-            limits::HEADER_READ
-        } else {
-            usize::MAX
-        }
     }
 
     /// Adds a finished part to its message, and delivers the message after the last one.
@@ -373,46 +359,42 @@ impl Decoder {
         None
     }
 
-    /// The buffer of a body of which much is missing, and how many bytes may be appended to it.
-    pub(super) fn direct_target(&mut self, rules: &Rules) -> Option<(&mut Vec<u8>, usize)> {
+    /// Where what comes next is best read to: so many bytes of a large body straight into its place, if one is under way,
+    /// and how many bytes behind them. These have to be copied, which matters if they are of the next large body.
+    pub(super) fn intake(&mut self, most: usize, rules: &Rules) -> (&mut [u8], usize) {
         let reservation = self.reservation(rules);
-        let frame = self.frame.as_mut().filter(|frame| rules.may_be_large(frame))?;
+        let at_header = self.streaming && !self.is_mid_message();
+        let appetite = |header| if header { limits::HEADER_READ } else { usize::MAX };
+        let direct = |frame: &&mut Assembly| frame.total >= limits::DIRECT && rules.may_be_large(frame);
+        let Some(frame) = self.frame.as_mut().filter(direct) else {
+            return (&mut [], appetite(at_header));
+        };
         let missing = frame.missing();
-        if missing < limits::DIRECT {
-            return None;
-        }
         let spare = frame.body.capacity().saturating_sub(frame.body.len());
-        if spare < limits::DIRECT {
+        if spare < missing.min(limits::DIRECT) {
             // A little early, so that the tail of a buffer does not cost a system call of its own.
-            let capacity = frame
-                .body
-                .len()
-                .saturating_mul(limits::GROWTH)
-                .max(reservation)
-                .min(frame.total);
-            frame.reserve(capacity);
+            let earned = frame.body.len().saturating_mul(limits::GROWTH);
+            frame.body.reserve(earned.max(reservation).min(frame.total));
         }
-        let spare = frame.body.capacity().saturating_sub(frame.body.len());
-        Some((&mut frame.body, missing.min(spare)))
+        let behind = appetite(frame.total >= limits::STREAMED);
+        (frame.body.space(most.min(missing)), behind)
     }
 
-    /// Takes note of bytes that were appended to the buffer of [`direct_target`](Self::direct_target).
+    /// Takes note of bytes that were read into a body.
     pub(super) fn direct_done(
         &mut self,
+        count: usize,
         rules: &Rules,
         room: &mut Room,
         inbox: &mut Queue,
     ) -> Option<Step<'static>> {
         let mut frame = self.frame.take()?;
-        debug_assert!(
-            frame.body.len() <= frame.total,
-            "more was appended than is missing"
-        );
+        frame.body.advance(count);
+        debug_assert!(frame.body.len() <= frame.total, "more came than is missing");
         if frame.missing() > 0 {
             self.frame = Some(frame);
             return None;
         }
-        frame.body.truncate(frame.total);
         self.complete(frame, rules, room, inbox)
     }
 }

@@ -115,14 +115,11 @@ fn decode(bytes: &[u8], rules: &Rules, numbers: &mut Numbers<'_>) -> Digest {
     let mut inbox = Queue::new();
     let mut rest = bytes;
     while !rest.is_empty() {
-        if let Some((target, max)) = decoder.direct_target(rules) {
-            let (now, later) = rest
-                .split_at_checked(max.min(numbers.piece()))
-                .unwrap_or((rest, &[]));
-            target.extend_from_slice(now);
-            rest = later;
+        let (body, _) = decoder.intake(numbers.piece(), rules);
+        if !body.is_empty() {
+            let count = fill(body, &mut rest);
             assert_eq!(
-                decoder.direct_done(rules, &mut Room::UNBOUNDED.clone(), &mut inbox),
+                decoder.direct_done(count, rules, &mut Room::UNBOUNDED.clone(), &mut inbox),
                 None
             );
         }
@@ -438,6 +435,15 @@ fn pass_time(
     batch.clear();
 }
 
+/// Copies to a body from the front of the input, and returns how much.
+fn fill(body: &mut [u8], rest: &mut &[u8]) -> usize {
+    let (now, later) = rest.split_at_checked(body.len()).unwrap_or((rest, &[]));
+    let place = body.get_mut(..now.len()).unwrap_or_default();
+    place.copy_from_slice(now);
+    *rest = later;
+    now.len()
+}
+
 /// Feeds one piece, directly where that is wanted, and drains what comes of it.
 fn feed(
     connection: &mut Connection,
@@ -448,12 +454,11 @@ fn feed(
 ) -> Result<(), crate::DisconnectReason> {
     let mut inbox = Queue::new();
     let mut room = a_little_room();
-    let result = if let Some((target, max)) = connection.direct_target() {
-        assert!(max > 0 && max <= target.capacity() - target.len());
-        let (piece, later) = rest.split_at_checked(max.min(piece)).unwrap_or((rest, &[]));
-        target.extend_from_slice(piece);
-        *rest = later;
-        connection.handle_direct(piece.len(), &mut room, &mut inbox, now)
+    let (body, behind) = connection.intake(piece);
+    assert!(behind > 0 && body.len() <= piece);
+    let result = if !body.is_empty() {
+        let count = fill(body, rest);
+        connection.handle_direct(count, &mut room, &mut inbox, now)
     } else {
         let (piece, _) = rest.split_at_checked(piece).unwrap_or((rest, &[]));
         let used = connection.handle_input(piece, &mut room, &mut inbox, now);

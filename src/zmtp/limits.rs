@@ -51,11 +51,12 @@ pub(super) const GROWTH: usize = 4;
 /// A body up to the largest one that the peer has delivered in full is reserved at once, but never more than this.
 pub(super) const TRUSTED_RESERVATION: usize = 1024 * 1024;
 
-/// A body from this size on is worth a read of its own for the header of the next.
+/// A body from this size on is read straight into its place, all but what comes with its header.
 pub(super) const STREAMED: usize = 256 * 1024;
 
-/// What is read with such a header: little to copy, and enough for a few short messages if none of size follows.
-pub(super) const HEADER_READ: usize = 4 * 1024;
+/// What is read of a header that may be that of such a body, be it behind another body or for itself: little to copy, and
+/// enough for a few short messages if none of size follows.
+pub(super) const HEADER_READ: usize = 1024;
 
 /// From this many missing bytes on, reading straight into the body saves more in copies than it costs in system calls.
 pub(super) const DIRECT: usize = 8 * 1024;

@@ -22,6 +22,7 @@
 )]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::as_conversions))]
 
+mod body;
 mod command;
 mod connection;
 mod decoder;

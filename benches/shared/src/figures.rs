@@ -57,6 +57,12 @@ pub fn thousands(number: f64) -> String {
     text
 }
 
+/// Reads a setting of Linux.
+fn setting(path: &str) -> Option<String> {
+    let text = std::fs::read_to_string(Path::new("/proc/sys").join(path)).ok()?;
+    Some(text.trim().to_owned())
+}
+
 /// Says what machine this is.
 #[must_use]
 pub fn machine() -> String {
@@ -68,9 +74,15 @@ pub fn machine() -> String {
         .map_or("unknown processor", |(_, name)| name);
     let (system, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
     // It decides how much a loopback holds, and so whether large messages stay in the cache.
-    let congestion = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control")
-        .map_or(String::new(), |name| format!(", tcp with {}", name.trim()));
-    format!("{cores} cores of {model}, {system} {architecture}{congestion}")
+    let congestion =
+        setting("net/ipv4/tcp_congestion_control").map_or(String::new(), |name| format!(", tcp with {name}"));
+    // The same for the pages that the system copies messages through; zero says that nobody has set it.
+    let pages = setting("vm/percpu_pagelist_high_fraction")
+        .filter(|fraction| fraction != "0")
+        .map_or(String::new(), |fraction| {
+            format!(", vm.percpu_pagelist_high_fraction {fraction}")
+        });
+    format!("{cores} cores of {model}, {system} {architecture}{congestion}{pages}")
 }
 
 /// Puts text between the markers of this name in a file, or at its end if there are none.

@@ -149,7 +149,7 @@ impl Session {
         Ok(())
     }
 
-    /// Reads once, into the body of a large frame if one is under way, and decodes what came.
+    /// Reads once, and decodes what came.
     fn read(
         &self,
         state: &mut State,
@@ -163,50 +163,56 @@ impl Session {
             self.stall(state, scratch)?;
             return Ok(Read::Nothing);
         }
+        let mut bytes = std::mem::take(&mut scratch.bytes);
+        let read = self.read_once(state, &mut bytes, scratch, budget, after);
+        scratch.bytes = bytes;
+        read
+    }
+
+    /// Reads the missing part of a large body into its place, and what is behind it into `bytes`.
+    fn read_once(
+        &self,
+        state: &mut State,
+        bytes: &mut [u8],
+        scratch: &mut Scratch,
+        budget: usize,
+        after: &mut Aftermath,
+    ) -> Result<Read, DisconnectReason> {
         let Some(stream) = &mut state.stream else {
             return Ok(Read::Nothing);
         };
-        if let Some((body, wanted)) = state.connection.direct_target() {
-            let result = stream.read_append(body, wanted.min(READ_MOST));
-            let Some((count, more)) = check(result, &mut state.readable)? else {
-                return Ok(Read::Nothing);
-            };
-            if count == 0 && !more {
-                return Err(DisconnectReason::PeerClosed);
-            }
-            state.readable = more || state.hangup;
-            let mut room = Room::UNBOUNDED;
-            let result = state
-                .connection
-                .handle_direct(count, &mut room, &mut scratch.inbox, scratch.now);
-            let complete = !scratch.inbox.is_empty();
+        let (body, behind) = state.connection.intake(READ_MOST);
+        let missing = body.len();
+        let most = behind.min(bytes.len()).min(budget);
+        let behind = bytes.get_mut(..most).unwrap_or_default();
+        let Some(count) = check(stream.read_both(body, behind), &mut state.readable)? else {
+            return Ok(Read::Nothing);
+        };
+        if count == 0 {
+            return Err(DisconnectReason::PeerClosed);
+        }
+        // A short read has emptied the stream, unless its end is behind these bytes.
+        state.readable = count == missing.saturating_add(most) || state.hangup;
+        let mut complete = false;
+        if missing > 0 {
+            let result = state.connection.handle_direct(
+                count.min(missing),
+                &mut Room::UNBOUNDED.clone(),
+                &mut scratch.inbox,
+                scratch.now,
+            );
+            complete = !scratch.inbox.is_empty();
             self.deliver(state, scratch, after);
             result?;
-            return Ok(if complete {
-                Read::LargeMessage(count)
-            } else {
-                Read::Bytes(count)
-            });
         }
-        let mut bytes = std::mem::take(&mut scratch.bytes);
-        let size = state.connection.appetite().min(bytes.len()).min(budget);
-        let result = check(
-            stream.read(bytes.get_mut(..size).unwrap_or_default()),
-            &mut state.readable,
-        );
-        let outcome = match result {
-            Err(reason) => Err(reason),
-            Ok(None) => Ok(Read::Nothing),
-            Ok(Some(0)) => Err(DisconnectReason::PeerClosed),
-            Ok(Some(count)) => {
-                // A short read has emptied the stream, unless its end is behind these bytes.
-                state.readable = count == size || state.hangup;
-                self.take_in(state, bytes.get(..count).unwrap_or_default(), scratch, after)
-                    .map(|()| Read::Bytes(count))
-            }
-        };
-        scratch.bytes = bytes;
-        outcome
+        if let Some(count @ 1..) = count.checked_sub(missing) {
+            self.take_in(state, bytes.get(..count).unwrap_or_default(), scratch, after)?;
+        }
+        Ok(if complete {
+            Read::LargeMessage(count)
+        } else {
+            Read::Bytes(count)
+        })
     }
 
     /// Decodes bytes and keeps those for which there is no room.

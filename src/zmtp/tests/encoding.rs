@@ -86,22 +86,24 @@ fn buffers_grow_with_what_arrives() {
         &mut inbox,
     );
     let mut arrived = 0;
-    let mut buffer = std::ptr::null();
-    while let Some((target, max)) = decoder.direct_target(&rules()) {
-        assert!(target.capacity() <= limits::FIRST_RESERVATION.max(limits::GROWTH * arrived).min(TOTAL));
-        let n = max.min(100_000);
-        target.resize(target.len() + n, 7);
-        arrived += n;
-        buffer = target.as_ptr();
+    let mut place = std::ptr::null();
+    while arrived < TOTAL {
+        let (body, _) = decoder.intake(100_000, &rules());
+        assert!(!body.is_empty());
+        body.fill(7);
+        let count = body.len();
+        place = body.as_ptr().wrapping_sub(arrived);
+        arrived += count;
+        let earned = limits::FIRST_RESERVATION.max(limits::GROWTH * arrived);
+        assert!(decoder.reserved() <= earned.min(TOTAL));
         assert_eq!(
-            decoder.direct_done(&rules(), &mut Room::UNBOUNDED.clone(), &mut inbox),
+            decoder.direct_done(count, &rules(), &mut Room::UNBOUNDED.clone(), &mut inbox),
             None
         );
     }
-    run(&mut decoder, &vec![7; TOTAL - arrived], &mut inbox);
     let message = inbox.pop().unwrap();
     assert_eq!(message.byte_len(), TOTAL);
-    assert_eq!(message[0].as_ptr(), buffer, "the finished body was not moved");
+    assert_eq!(message[0].as_ptr(), place, "the finished body was not moved");
 }
 
 #[test]
@@ -134,28 +136,39 @@ fn a_body_that_was_only_announced_gets_a_small_buffer() {
     let mut decoder = Decoder::default();
     let header = [&[2][..], &(50_u64 << 20).to_be_bytes()].concat();
     run(&mut decoder, &header, &mut Queue::new());
-    let (target, max) = decoder.direct_target(&rules()).unwrap();
-    assert_eq!((target.capacity(), max), (32 * 1024, 32 * 1024));
+    assert_eq!(decoder.intake(usize::MAX, &rules()).0.len(), 32 * 1024);
+    assert_eq!(decoder.reserved(), 32 * 1024);
 }
 
 #[test]
 fn no_more_is_read_at_once_than_may_come() {
     let now = Instant::now();
-    let end = End::new(SocketType::Pull, now);
+    let mut end = End::new(SocketType::Pull, now);
     assert_eq!(
-        end.connection.appetite(),
-        2 * 1024,
+        end.connection.intake(usize::MAX),
+        (&mut [][..], 2 * 1024),
         "a stranger has little to say"
     );
     let mut end = End::ready(SocketType::Pull, 1, &LinkOptions::default(), now);
-    assert_eq!(end.connection.appetite(), usize::MAX);
-    for (len, appetite) in [
-        (256 * 1024, 4 * 1024),
+    assert_eq!(end.connection.intake(usize::MAX), (&mut [][..], usize::MAX));
+}
+
+#[test]
+fn little_is_read_with_the_header_of_what_may_be_large() {
+    let now = Instant::now();
+    let mut end = End::ready(SocketType::Pull, 1, &LinkOptions::default(), now);
+    for (len, behind) in [
+        (256 * 1024, 1024),
         (256 * 1024 - 1, usize::MAX),
-        (10_000_000, 4 * 1024),
+        (10_000_000, 1024),
     ] {
-        end.feed(&frame(0, &vec![7; len]), now).unwrap();
-        assert_eq!(end.connection.appetite(), appetite, "after {len} bytes");
+        let message = frame(0, &vec![7; len]);
+        end.feed(&message[..100], now).unwrap();
+        let (body, more) = end.connection.intake(1000);
+        assert_eq!((body.len(), more), (1000, behind), "in a body of {len} bytes");
+        end.feed(&message[100..], now).unwrap();
+        let (body, more) = end.connection.intake(1000);
+        assert_eq!((body.len(), more), (0, behind), "after a body of {len} bytes");
     }
 }
 
@@ -167,16 +180,16 @@ fn a_peer_that_keeps_its_word_gets_its_buffer_at_once() {
     run(&mut decoder, &message[..9], &mut inbox);
     run(&mut decoder, &message[9..], &mut inbox);
     run(&mut decoder, &message[..9], &mut inbox);
-    let (target, max) = decoder.direct_target(&rules()).unwrap();
-    assert_eq!((target.capacity(), max), (200_000, 200_000));
+    assert_eq!(decoder.intake(usize::MAX, &rules()).0.len(), 200_000);
 }
 
 #[test]
-fn nothing_is_read_directly_that_is_nearly_there() {
-    let mut decoder = Decoder::default();
-    let message = frame(0, &vec![7; 10_000]);
-    run(&mut decoder, &message[..9], &mut Queue::new());
-    assert!(decoder.direct_target(&rules()).is_some());
-    run(&mut decoder, &message[9..3000], &mut Queue::new());
-    assert!(decoder.direct_target(&rules()).is_none());
+fn only_what_is_large_is_read_into_its_place() {
+    for (len, straight) in [(8 * 1024, true), (8 * 1024 - 1, false)] {
+        let mut decoder = Decoder::default();
+        let message = frame(0, &vec![7; len]);
+        run(&mut decoder, &message[..message.len() - 10], &mut Queue::new());
+        let (body, _) = decoder.intake(usize::MAX, &rules());
+        assert_eq!(body.len(), if straight { 10 } else { 0 }, "of {len} bytes");
+    }
 }

@@ -96,10 +96,17 @@ fn a_large_frame_is_read_straight_into_the_buffer_that_it_is_opened_in() {
         connection
             .handle_input(first, &mut room, &mut inbox, now)
             .unwrap();
-        while let Some((target, max)) = connection.direct_target() {
-            let (piece, later) = rest.split_at(max);
-            target.extend_from_slice(piece);
-            connection.handle_direct(max, &mut room, &mut inbox, now).unwrap();
+        loop {
+            let (body, _) = connection.intake(usize::MAX);
+            let count = body.len();
+            if count == 0 {
+                break;
+            }
+            let (piece, later) = rest.split_at(count);
+            body.copy_from_slice(piece);
+            connection
+                .handle_direct(count, &mut room, &mut inbox, now)
+                .unwrap();
             rest = later;
         }
         assert!(rest.is_empty(), "{} bytes were not read straight", rest.len());
