@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::ring::{LONG, Ring};
+use super::length::{STEP, long};
+use super::ring::Ring;
 use super::{Address, Limits, PushError, To, Wake, WakeReader, Wakes};
 use crate::allowance::{Allowance, Share};
 use crate::message::Message;
@@ -315,12 +316,13 @@ impl PipeEnd {
         self.is_ahead
     }
 
-    /// Returns how many messages the other end has let go of, if more than this weight is in the pipe. This
-    /// end is then told when it lets go of more.
-    pub(crate) fn backlog_above(&mut self, weight: u64) -> Option<u64> {
+    /// Returns how many messages the other end has let go of, if the pipe is long, or longer than one part in so many of
+    /// that. This end is then told when it lets go of more.
+    pub(crate) fn backlog(&mut self, part: u64) -> Option<u64> {
         let mut lane = self.tx.0.lock();
         let ring = &mut lane.ring;
-        let long = ring.held().weight() > weight && ring.hold_back();
+        let held = ring.held();
+        let long = held.weight() > long(held) / part && ring.hold_back();
         long.then(|| ring.released().messages)
     }
 
@@ -569,13 +571,12 @@ impl PipeEnd {
     }
 }
 
-/// What a batch comes down to before what was read is released: a step below what there was, and not so far that a writer
-/// that rests would wait for one that has nothing else to read.
+/// What a batch comes down to before what was read is released: a step below what there was.
 fn floor(taken: Load, limits: Limits) -> Limits {
     let step = limits.step();
     Limits {
         messages: taken.messages.saturating_sub(step.messages),
-        bytes: taken.weight().saturating_sub(step.bytes.min(LONG / 4)),
+        bytes: taken.weight().saturating_sub(step.bytes.min(STEP)),
         when_full: limits.when_full,
     }
 }

@@ -15,15 +15,18 @@
 mod end;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod length;
 #[cfg(all(test, aqueduct_loom))]
 mod loom_model;
 mod overflow;
 mod ring;
 
 pub(crate) use end::{Credit, PipeEnd, PipeLimits, pair};
+#[cfg(test)]
+pub(crate) use length::LONG_OF_LARGE;
 #[cfg(any(test, fuzzing))]
 pub(crate) use ring::WhenFull;
-pub(crate) use ring::{LONG, Limits, PushError, WakeReader};
+pub(crate) use ring::{Limits, PushError, WakeReader};
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::length::is_long;
 use super::overflow::{Overflow, Taken};
 use crate::message::Message;
 use crate::options::SlowPolicy;
@@ -17,10 +18,6 @@ pub(crate) struct Limits {
     pub(crate) bytes: u64,
     pub(crate) when_full: WhenFull,
 }
-
-/// The weight of a queue that is long: it leaves the second cache of most processors, and has messages enough for the
-/// reader to be busy for a tenth of a millisecond.
-pub(crate) const LONG: u64 = 512 * 1024;
 
 /// What a ring does with a message for which there is no room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -353,7 +350,7 @@ impl Ring {
     /// Tells whether so much is in the pipe that its writer should rest.
     #[inline]
     pub(crate) fn is_long(&self) -> bool {
-        self.held.weight() > LONG
+        is_long(self.held)
     }
 
     pub(crate) fn is_reader_closed(&self) -> bool {

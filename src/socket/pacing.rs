@@ -15,11 +15,10 @@ use std::time::{Duration, Instant};
 use super::core::{Core, State, fire_signals};
 use crate::pattern::Pattern;
 use crate::peer::SocketType;
-use crate::pipe::LONG;
 use crate::reactor::Alarm;
 
-/// What is left of a long queue when the sender goes on: enough for the writer not to run dry.
-const SHORT: u64 = LONG / 2;
+/// One part in so many of a long queue is left when the sender goes on: enough for the writer not to run dry.
+const LEFT: u64 = 2;
 
 /// How long a sender lets a queue get shorter: as long as the I/O thread leaves callers alone. A connection of gigabytes a
 /// second needs less, and a slow one will not be faster for it.
@@ -55,7 +54,7 @@ impl Pace {
 impl<P: Pattern> Core<P> {
     /// Lets the only peer catch up.
     pub(super) fn rest(&self) {
-        let backlog = || self.state.lock().backlog_above(SHORT);
+        let backlog = || self.state.lock().backlog(LEFT);
         let before = backlog();
         let until = Instant::now().checked_add(REST);
         let short = || backlog().is_none().then_some(());
@@ -85,7 +84,7 @@ impl<P: Pattern> Core<P> {
         if alarm.is_none() {
             return;
         }
-        let backlog = || self.state.lock().backlog_above(SHORT);
+        let backlog = || self.state.lock().backlog(LEFT);
         let before = backlog();
         let rested = self.wait_async(
             |state| &mut state.resters,
@@ -101,7 +100,7 @@ impl<P: Pattern> Core<P> {
     /// Takes note of what a rest was good for.
     fn note_rest(&self, before: Option<u64>, rested: bool) {
         let mut state = self.state.lock();
-        match state.backlog_above(SHORT) {
+        match state.backlog(LEFT) {
             Some(taken) if before == Some(taken) => state.pace.note_stuck(taken),
             _ if rested => state.pace.note_rested(),
             _ => {}
@@ -131,15 +130,14 @@ impl<P: Pattern> State<P> {
 
     #[inline(never)]
     fn should_rest(&mut self) -> bool {
-        self.backlog_above(LONG)
-            .is_some_and(|taken| self.pace.may_rest(taken))
+        self.backlog(1).is_some_and(|taken| self.pace.may_rest(taken))
     }
 
-    /// Returns how many messages the only peer has taken, if more than this weight waits for it, and a sender can do
-    /// nothing but wait, too. Whoever waits is told when it takes more.
-    fn backlog_above(&mut self, weight: u64) -> Option<u64> {
+    /// Returns how many messages the only peer has taken, if more than one part in so many of a long queue waits for it, and
+    /// a sender can do nothing but wait, too. Whoever waits is told when it takes more.
+    fn backlog(&mut self, part: u64) -> Option<u64> {
         let waits = matches!(P::TYPE, SocketType::Push | SocketType::Dealer | SocketType::Pair);
-        self.pipes.only().filter(|_| waits)?.backlog_above(weight)
+        self.pipes.only().filter(|_| waits)?.backlog(part)
     }
 }
 
@@ -152,9 +150,9 @@ mod tests {
     use crate::message::Message;
     use crate::options::Options;
     use crate::pattern::PushPattern;
-    use crate::pipe::{PipeEnd, Wakes};
+    use crate::pipe::{LONG_OF_LARGE, PipeEnd, Wakes};
 
-    const QUARTER: usize = LONG as usize / 4;
+    const QUARTER: usize = LONG_OF_LARGE as usize / 4;
 
     fn push() -> Arc<Core<PushPattern>> {
         Core::new(&crate::Context::default(), Options::default())
@@ -195,6 +193,26 @@ mod tests {
         assert!(is_ahead_after(&core, 1));
         take(&mut far, 4);
         assert!(!is_ahead_after(&core, 3));
+    }
+
+    #[test]
+    fn small_messages_may_wait_in_a_longer_queue() {
+        let rests_after = |size: usize| {
+            let core = push();
+            let _far = peer(&core);
+            let mut sent = 0;
+            loop {
+                let mut state = core.state.lock();
+                let _ = state.send(&mut Some(Message::from(vec![0; size])));
+                sent += size;
+                if state.is_ahead() {
+                    return sent as u64;
+                }
+                drop(state.take_aftermath());
+            }
+        };
+        assert_eq!(rests_after(8192), LONG_OF_LARGE);
+        assert!(rests_after(2048) > LONG_OF_LARGE * 3 / 2);
     }
 
     #[test]
