@@ -12,10 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::core::{Core, State, fire_signals};
+use super::core::{Core, State};
 use crate::pattern::Pattern;
 use crate::peer::SocketType;
-use crate::reactor::Alarm;
 
 /// One part in so many of a long queue is left when the sender goes on: enough for the writer not to run dry.
 const LEFT: u64 = 2;
@@ -105,19 +104,6 @@ impl<P: Pattern> Core<P> {
             _ if rested => state.pace.note_rested(),
             _ => {}
         }
-    }
-
-    /// Has everybody who waits look again at a time, when `late` will be set. Without threads there is nobody to do so.
-    pub(super) fn wake_at(&self, at: Instant, late: &Arc<AtomicBool>) -> Option<Alarm> {
-        let reactor = self.reactor().ok()?;
-        let (core, late) = (self.myself.clone(), Arc::clone(late));
-        Some(Alarm::set(reactor, at, move || {
-            late.store(true, Ordering::Release);
-            if let Some(core) = core.upgrade() {
-                let signals = core.state.lock().everybody();
-                fire_signals(signals);
-            }
-        }))
     }
 }
 

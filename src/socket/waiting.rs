@@ -2,11 +2,15 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
-use super::core::{Core, State};
+use super::core::{Core, State, fire_signals};
 use super::waiters::{Signal, Waiters};
 use crate::pattern::Pattern;
+use crate::reactor::Alarm;
 
 /// Chooses one of the socket's sets of waiters.
 pub(super) trait Queue<P>: Fn(&mut State<P>) -> &mut Waiters + Copy {}
@@ -145,6 +149,21 @@ impl<P: Pattern, Q: Queue<P>, A> Drop for Waiting<'_, P, Q, A> {
     }
 }
 
+impl<P: Pattern> Core<P> {
+    /// Has everybody who waits look again at a time, when `late` will be set. Without threads there is nobody to do so.
+    pub(super) fn wake_at(&self, at: Instant, late: &Arc<AtomicBool>) -> Option<Alarm> {
+        let reactor = self.reactor().ok()?;
+        let (core, late) = (self.myself.clone(), Arc::clone(late));
+        Some(Alarm::set(reactor, at, move || {
+            late.store(true, Ordering::Release);
+            if let Some(core) = core.upgrade() {
+                let signals = core.state.lock().everybody();
+                fire_signals(signals);
+            }
+        }))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,8 +173,7 @@ mod tests {
     /// Polls a place of a socket to which nothing comes twice, with an attempt that may leave and join by itself; returns how
     /// often that was made, and how many waited at last.
     fn attempts(joins: bool) -> (u32, usize) {
-        let core: std::sync::Arc<Core<PullPattern>> =
-            Core::new(&crate::Context::default(), Options::default());
+        let core: Arc<Core<PullPattern>> = Core::new(&crate::Context::default(), Options::default());
         let (mut place, mut count) = (Place::default(), 0);
         for _ in 0..2 {
             let polled = place.poll(
