@@ -133,11 +133,9 @@ impl Driver {
         let driver = async_io::Async::new_nonblocking(self)?;
         loop {
             driver.readable().await?;
-            // Not again at once, were it worthwhile: a task that is always ready would keep the future from running that
-            // the executor itself runs in.
             while driver.get_ref().turn() {
-                // All tasks that are ready come first, and the future that the executor runs in: async-io looks at its
-                // timers when none of them has anything to do.
+                // Not ready again at once, which would keep the future from running that the executor itself runs in:
+                // async-io looks at its timers when neither that nor any task has anything to do.
                 async_io::Timer::after(SOON).await;
             }
         }

@@ -82,6 +82,7 @@ mod tests {
         ) {
             recycle::give(vec![0xEE; before]);
             let mut body = Body::default();
+            body.reserve(before);
             let mut expected = Vec::new();
             for (straight, len, byte) in pieces {
                 let piece = vec![byte; len];

@@ -306,13 +306,8 @@ impl Decoder {
         if frame.command {
             return Some(Step::Command(Cow::Owned(frame.body.finish())));
         }
-        self.finish(
-            Frame::from_buffer(frame.body.finish()),
-            frame.more,
-            rules,
-            room,
-            inbox,
-        )
+        let body = Frame::from_buffer(frame.body.finish());
+        self.finish(body, frame.more, rules, room, inbox)
     }
 
     fn reservation(&self, rules: &Rules) -> usize {

@@ -58,7 +58,7 @@ pub(super) const STREAMED: usize = 256 * 1024;
 /// enough for a few short messages if none of size follows.
 pub(super) const HEADER_READ: usize = 1024;
 
-/// From this many missing bytes on, reading straight into the body saves more in copies than it costs in system calls.
+/// From this size on, to read straight into a body saves more in copies than it costs; a buffer with less space left grows.
 pub(super) const DIRECT: usize = 8 * 1024;
 
 /// So many parts of a message cost nothing but their bodies; each one beyond costs [`FRAME_OVERHEAD`] as well.

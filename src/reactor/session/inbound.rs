@@ -195,12 +195,10 @@ impl Session {
         state.readable = count == missing.saturating_add(most) || state.hangup;
         let mut complete = false;
         if missing > 0 {
-            let result = state.connection.handle_direct(
-                count.min(missing),
-                &mut Room::UNBOUNDED.clone(),
-                &mut scratch.inbox,
-                scratch.now,
-            );
+            let (count, mut room) = (count.min(missing), Room::UNBOUNDED);
+            let result = state
+                .connection
+                .handle_direct(count, &mut room, &mut scratch.inbox, scratch.now);
             complete = !scratch.inbox.is_empty();
             self.deliver(state, scratch, after);
             result?;
